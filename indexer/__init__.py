@@ -1,0 +1,1 @@
+"""From files to vectors: scan, compare, decode, embed, write."""

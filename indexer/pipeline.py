@@ -1,0 +1,356 @@
+"""The indexing run: composes scan, compare, decode, embed and write, and says how far it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from indexer.changes import Changes, compare
+from indexer.decode import Decoder, Limits, Prepared, ordered_map
+from indexer.embed import embed
+from indexer.scan import Rules, Scan, ScanLog
+from library.catalog import Connection, reading
+from library.encoder import Encoder
+from library.errors import UsageError
+from library.records import (
+    FailedFile,
+    FileRow,
+    FileStamp,
+    FileState,
+    IndexReport,
+    KnownPhoto,
+    ModelStamp,
+    NewPhoto,
+    Root,
+    display_path,
+)
+from library.store import Store
+
+log = logging.getLogger(__name__)
+
+# Files that need no embedding are written in batches of this size.
+WRITE_BATCH = 512
+PROBLEMS_SHOWN = 10
+SCAN_STEP = 500
+NO_ID = -1  # no row has it
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run needs to know."""
+
+    rules: Rules
+    limits: Limits
+    batch_size: int
+    workers: int
+    retry: bool = False  # try unreadable files again
+    limit: int | None = None  # read at most so many files
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. In phase "scan", `done` files were seen and `total` is None."""
+
+    phase: str
+    done: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One root, and the part of it that is to be looked at (b"" means all)."""
+
+    root: Root
+    below: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Contents that have a vector. Of this run's, only those of sizes that occur twice: memory stays flat."""
+
+    contents: set[bytes]
+    repeated_sizes: set[int]
+
+    def note(self, written: _Pending) -> None:
+        """Remember what a batch has just written."""
+        self.contents.update(
+            i.content_sha256 for i in written.prepared if i.stamp.size_bytes in self.repeated_sizes
+        )
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What has been read and not been written yet."""
+
+    prepared: list[Prepared] = field(default_factory=list)
+    known: list[KnownPhoto] = field(default_factory=list)
+    failed: list[FailedFile] = field(default_factory=list)
+
+    def take(self, item: Prepared | KnownPhoto | FailedFile, known: _Known) -> None:
+        """Sort one result in; a copy of what is known by now, or of what waits here, is not embedded again."""
+        match item:
+            case Prepared(stamp=stamp, content_sha256=sha256):
+                if sha256 in known.contents or any(sha256 == other.content_sha256 for other in self.prepared):
+                    self.known.append(KnownPhoto(stamp, sha256))
+                else:
+                    self.prepared.append(item)
+            case KnownPhoto():
+                self.known.append(item)
+            case FailedFile():
+                self.failed.append(item)
+
+    def __len__(self) -> int:
+        return len(self.prepared) + len(self.known) + len(self.failed)
+
+
+class IndexRun:
+    """One run over some roots. Iterate `steps()`; `report` is right at every moment, also after an interruption."""
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: Encoder,
+        settings: Settings,
+        *,
+        on_batch: Callable[[Sequence[NewPhoto]], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.encoder = encoder
+        self.settings = settings
+        self.report = IndexReport()
+        self._on_batch = on_batch
+        self._model_id = store.use_model(encoder.stamp)
+
+    def steps(self, targets: Sequence[Target]) -> Iterator[Progress]:
+        """Do the run. Whatever was written when it is left early stays."""
+        run_id = self.store.start_run("index")
+        started = time.monotonic()
+        complete = False
+        try:
+            plans = []
+            for target in targets:
+                changes = yield from look(self.store, self._model_id, self.settings, target, self.report)
+                self._apply(target, changes)
+                plans.append((target, changes))
+            yield from self._index(plans)
+            complete = True
+        finally:
+            self.report.interrupted = not complete
+            self.report.elapsed_s = time.monotonic() - started
+            self.store.finish_run(run_id, json.dumps(dataclasses.asdict(self.report)))
+        self.store.save_index(self._model_id, self.encoder.stamp.dim)
+
+    def _apply(self, target: Target, changes: Changes) -> None:
+        offline = changes.suspicious and not target.below
+        self.store.apply(
+            target.root.id,
+            moved=changes.moved,
+            returned=changes.returned,
+            restamped=changes.restamped,
+            missing=changes.missing,
+            offline=offline,
+        )
+        if offline:
+            self.report.offline_roots.append(display_path(target.root.path))
+        _count(self.report, changes)
+
+    # Indexing
+
+    def _index(self, plans: Sequence[tuple[Target, Changes]]) -> Iterator[Progress]:
+        left = self.settings.limit
+        work = []
+        for target, changes in plans:
+            files = changes.work if left is None else changes.work[:left]
+            left = None if left is None else left - len(files)
+            work.append((target, changes, files))
+        total, done = sum(len(files) for _, _, files in work), 0
+        yield Progress("index", 0, total)
+        started = time.monotonic()
+        for target, changes, files in work:
+            for written in self._write_all(target.root, files):
+                done += written
+                self.report.embed_s = time.monotonic() - started
+                yield Progress("index", done, total)
+            if changes.absorbed:
+                self.store.absorb(target.root.id, changes.absorbed)
+
+    def _write_all(self, root: Root, files: Sequence[FileStamp]) -> Iterator[int]:
+        """Read, embed and write the files; yields how many were written."""
+        while files:
+            lost: list[FileStamp] = []
+            pending = _Pending()
+            known = self._known(files)
+            for item in self._decoded(root, files, known):
+                pending.take(item, known)
+                if len(pending.prepared) >= self.settings.batch_size or len(pending) >= WRITE_BATCH:
+                    yield self._write(root, pending, lost)
+                    known.note(pending)
+                    pending = _Pending()
+            if pending:
+                yield self._write(root, pending, lost)
+            # Content that was known when it was read, and gone when it was to be written, is read once more.
+            files = lost
+
+    def _known(self, files: Sequence[FileStamp]) -> _Known:
+        sizes = Counter(stamp.size_bytes for stamp in files)
+        with self.store.catalog.reading() as c:
+            return _Known(
+                reading.known_contents(c, sizes, self._model_id), {size for size, n in sizes.items() if n > 1}
+            )
+
+    def _decoded(
+        self, root: Root, files: Sequence[FileStamp], known: _Known
+    ) -> Iterator[Prepared | KnownPhoto | FailedFile]:
+        decoder = Decoder(root.path, self.settings.limits, known.contents, self.encoder.prepare)
+        workers = self.settings.workers
+        yield from ordered_map(decoder, files, workers=workers, ahead=self.settings.batch_size + 2 * workers)
+
+    def _write(self, root: Root, pending: _Pending, lost: list[FileStamp]) -> int:
+        new, failed = embed(pending.prepared, self.encoder) if pending.prepared else ([], [])
+        failed = [*pending.failed, *failed]
+        again = self.store.add(root.id, self._model_id, new, pending.known, failed)
+        lost += again
+        self.report.embedded += len(new)
+        self.report.known += len(pending.known) - len(again)
+        for item in failed:
+            self._note_failure(root, item)
+        if self._on_batch is not None and new:
+            self._on_batch(new)
+        return len(pending) - len(again)
+
+    def _note_failure(self, root: Root, item: FailedFile) -> None:
+        if item.state == FileState.UNREADABLE:
+            self.report.unreadable += 1
+        elif item.state == FileState.FAILED:
+            self.report.failed += 1
+        else:
+            self.report.missing += 1
+        _note_problem(
+            self.report,
+            f"{display_path(os.path.join(os.fsencode(root.path), item.stamp.path))}: {item.reason}",
+        )
+
+
+def look(
+    store: Store | None, model_id: int, settings: Settings, target: Target, report: IndexReport
+) -> Generator[Progress, None, Changes]:
+    """Scan one target and compare it with the catalog; nothing is written but the report."""
+    stamps: list[FileStamp] = []
+    scan = Scan(target.root.path, settings.rules)
+    if os.path.isdir(target.root.path):
+        for stamp in scan.stamps(target.below):
+            stamps.append(stamp)
+            if len(stamps) % SCAN_STEP == 0:
+                yield Progress("scan", report.scanned + len(stamps), None)
+    report.scanned += len(stamps)
+    yield Progress("scan", report.scanned, None)
+    _note_scan(report, scan.log)
+    rows: list[FileRow] = []
+    if store is not None:
+        with store.catalog.reading() as c:
+            rows = list(reading.file_rows(c, target.root.id, model_id, target.below))
+    return compare(stamps, rows, retry=settings.retry)
+
+
+def plan_run(
+    store: Store | None, stamp: ModelStamp, settings: Settings, paths: Sequence[Path], report: IndexReport
+) -> Iterator[Progress]:
+    """Fill the report with what a run would find, `embedded` being the files it would read. Writes nothing."""
+    roots: list[Root] = []
+    model_id = None
+    if store is not None:
+        with store.catalog.reading() as c:
+            roots, model_id = reading.roots(c), reading.model_id(c, stamp)
+    absolute = [_absolute(path) for path in paths]
+    targets = [_known_target(path, roots) or Target(Root(NO_ID, _existing(path))) for path in absolute] or [
+        Target(root) for root in roots
+    ]
+    for target in targets:
+        changes = yield from look(store, NO_ID if model_id is None else model_id, settings, target, report)
+        _count(report, changes)
+        report.embedded += len(changes.work[: settings.limit])
+
+
+def _count(report: IndexReport, changes: Changes) -> None:
+    report.unchanged += changes.unchanged
+    report.unreadable += changes.unreadable
+    report.moved += len(changes.moved)
+    report.returned += len(changes.returned)
+    report.missing += len(changes.missing)
+    report.companions += changes.companions
+
+
+def _note_scan(report: IndexReport, seen: ScanLog) -> None:
+    report.skipped = dict(Counter(report.skipped) + seen.skipped)
+    for problem in seen.problems:
+        _note_problem(report, problem)
+
+
+def _note_problem(report: IndexReport, sentence: str) -> None:
+    if len(report.problems) < PROBLEMS_SHOWN:
+        report.problems.append(sentence)
+
+
+def targets_for(store: Store, paths: Sequence[Path]) -> list[Target]:
+    """Which roots, and which parts of them, the paths mean; no paths mean every root. New folders become roots.
+
+    Raises UsageError for a path that is neither there nor known, and for a file outside the indexed folders.
+    """
+    with store.catalog.reading() as c:
+        roots = reading.roots(c)
+    if not paths:
+        return [Target(root) for root in roots]
+    found = [_known_target(path, roots) or _new_target(store, path) for path in map(_absolute, paths)]
+    with store.catalog.reading() as c:
+        left = {root.id for root in reading.roots(c)}
+        for target in found:
+            _require_known(c, target)
+    whole = {target.root.id for target in found if not target.below}
+    unique = {
+        (t.root.id, t.below): t
+        for t in found
+        if t.root.id in left and (not t.below or t.root.id not in whole)
+    }
+    return list(unique.values())
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.realpath(path.expanduser()))
+
+
+def _known_target(path: Path, roots: Sequence[Root]) -> Target | None:
+    for root in roots:
+        if root.path == path:
+            return Target(root)
+        if root.path in path.parents:
+            return Target(root, os.fsencode(path.relative_to(root.path)))
+    return None
+
+
+def _require_known(c: Connection, target: Target) -> None:
+    path = Path(os.fsdecode(os.path.join(os.fsencode(target.root.path), target.below)))
+    there = not target.below or os.path.lexists(path)
+    if not there and next(reading.file_rows(c, target.root.id, NO_ID, target.below), None) is None:
+        raise UsageError(f"there is no file or folder {path}", hint="Look at the spelling.")
+
+
+def _new_target(store: Store, path: Path) -> Target:
+    return Target(store.add_root(_existing(path)))
+
+
+def _existing(path: Path) -> Path:
+    if os.path.isdir(path):
+        return path
+    if os.path.exists(path):
+        raise UsageError(
+            f"{path} is a file outside the indexed folders",
+            hint=f"oko indexes folders: oko index '{path.parent}'",
+        )
+    raise UsageError(f"there is no folder {path}", hint="Look at the spelling, or connect the drive.")

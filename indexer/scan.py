@@ -1,0 +1,206 @@
+"""A folder on disk -> a stream of `FileStamp`s, by the skip rules, without decoding anything."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from library.images import PICTURE_SUFFIXES, RAW_SUFFIXES, looks_like_picture
+from library.records import FileStamp, display_path
+
+# Folders in which programs keep what is no photo of the user's: previews, bins, caches, code.
+SKIPPED_FOLDERS = frozenset(
+    {b"@eadir", b"#recycle", b"$recycle.bin", b"system volume information", b"lost+found", b"__macosx", b"node_modules",
+     b"__pycache__", b"thumbnails", b"thumbs", b"@tmp", b"#snapshot"}
+)  # fmt: skip
+# Bundles of photo programs that hold derived previews beside (or instead of) originals.
+SKIPPED_FOLDER_SUFFIXES = (
+    b".lrdata",
+    b".lrcat-data",
+    b".photoslibrary/resources",
+    b".photoslibrary/database",
+)
+LIVE_SUFFIXES = frozenset({b".mov", b".mp4"})  # the moving half of a Live Photo
+MAIN_SUFFIXES = frozenset(
+    {b".jpg", b".jpeg", b".jpe", b".heic", b".heif"}
+)  # what RAW and videos go along with
+HEAD_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What to take. Patterns are those of .gitignore; `own_folders` are absolute and never entered."""
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    hidden: bool = False
+    follow_symlinks: bool = False
+    own_folders: frozenset[bytes] = frozenset()
+
+
+@dataclass(slots=True)
+class ScanLog:
+    """What a scan passed over: counts by reason, and folders it could not look into."""
+
+    skipped: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Scan:
+    """One walk over a root. Iterate `stamps()` once; `log` fills up meanwhile."""
+
+    root: Path
+    rules: Rules
+    log: ScanLog = field(default_factory=ScanLog)
+    _include: GitIgnoreSpec = field(init=False)
+    _exclude: GitIgnoreSpec = field(init=False)
+    _entered: set[tuple[int, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._include = GitIgnoreSpec.from_lines(self.rules.include)
+        self._exclude = GitIgnoreSpec.from_lines(self.rules.exclude)
+
+    def stamps(self, below: bytes = b"") -> Iterator[FileStamp]:
+        """The pictures below a folder (or the one file) of the root, each folder's in order of their names."""
+        start = os.path.join(os.fsencode(self.root), below) if below else os.fsencode(self.root)
+        if below and not os.path.isdir(start):
+            shots = self._folder(os.path.dirname(below), [])
+            yield from (s for s in shots if s.path == below or below in s.companions)
+            return
+        pending = [below]
+        while pending:
+            inner: list[bytes] = []
+            yield from self._folder(pending.pop(), inner)
+            pending += reversed(inner)
+
+    def _folder(self, folder: bytes, inner: list[bytes]) -> Iterator[FileStamp]:
+        path = os.path.join(os.fsencode(self.root), folder) if folder else os.fsencode(self.root)
+        try:
+            if self.rules.follow_symlinks and not self._enter(path):
+                return
+            with os.scandir(path) as listing:
+                entries = sorted(listing, key=lambda e: e.name)
+        except OSError as e:
+            self.log.skipped["folders that cannot be read"] += 1
+            self.log.problems.append(f"{display_path(path)}: the folder cannot be read: {e.strerror}")
+            return
+        files: dict[bytes, FileStamp] = {}
+        movies: set[bytes] = set()
+        for entry in entries:
+            self._sort_out(entry, folder, inner, files, movies)
+        yield from pair(files, movies)
+
+    def _enter(self, path: bytes) -> bool:
+        """Whether a folder is entered for the first time: links can lead in circles, or twice to one place."""
+        status = os.stat(path)
+        here = (status.st_dev, status.st_ino)
+        if here in self._entered:
+            self.log.skipped["folders seen before (links)"] += 1
+            return False
+        self._entered.add(here)
+        return True
+
+    def _sort_out(
+        self,
+        entry: os.DirEntry[bytes],
+        folder: bytes,
+        inner: list[bytes],
+        files: dict[bytes, FileStamp],
+        movies: set[bytes],
+    ) -> None:
+        relative = os.path.join(folder, entry.name) if folder else entry.name
+        try:
+            if entry.is_symlink() and not self.rules.follow_symlinks:
+                self.log.skipped["symbolic links"] += 1
+            elif entry.is_dir():
+                if not self._refused(relative, entry, is_folder=True):
+                    inner.append(relative)
+            elif os.path.splitext(entry.name)[1].lower() in LIVE_SUFFIXES:
+                movies.add(relative)
+            elif self._is_picture(entry) and not self._refused(relative, entry, is_folder=False):
+                status = entry.stat()
+                files[relative] = FileStamp(
+                    relative, status.st_size, status.st_mtime_ns, _signed(status.st_ino)
+                )
+        except OSError as e:
+            self.log.skipped["files that cannot be looked at"] += 1
+            self.log.problems.append(f"{display_path(entry.path)}: {e.strerror}")
+
+    def _is_picture(self, entry: os.DirEntry[bytes]) -> bool:
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if suffix and suffix not in PICTURE_SUFFIXES:
+            self.log.skipped["not pictures"] += 1
+            return False
+        if not stat.S_ISREG(entry.stat().st_mode):
+            self.log.skipped["pipes, sockets and devices"] += 1
+            return False
+        if suffix or looks_like_picture(_head(entry.path)):
+            return True
+        self.log.skipped["not pictures"] += 1
+        return False
+
+    def _refused(self, relative: bytes, entry: os.DirEntry[bytes], *, is_folder: bool) -> bool:
+        name = entry.name.lower()
+        if name.startswith(b"._") or (name.startswith(b".") and not self.rules.hidden):
+            reason = "hidden"
+        elif is_folder and (name in SKIPPED_FOLDERS or relative.lower().endswith(SKIPPED_FOLDER_SUFFIXES)):
+            reason = "folders of previews, bins and caches"
+        elif is_folder and os.path.realpath(entry.path) in self.rules.own_folders:
+            reason = "oko's own library"
+        elif self._matches(self._exclude, relative, is_folder=is_folder):
+            reason = "excluded by a pattern"
+        elif (
+            not is_folder
+            and self.rules.include
+            and not self._matches(self._include, relative, is_folder=False)
+        ):
+            reason = "not included by a pattern"
+        else:
+            return False
+        self.log.skipped[reason] += 1
+        return True
+
+    def _matches(self, spec: GitIgnoreSpec, relative: bytes, *, is_folder: bool) -> bool:
+        return bool(spec.patterns) and spec.match_file(os.fsdecode(relative) + "/" * is_folder)
+
+
+def _signed(inode: int) -> int:
+    """An inode as a signed 64-bit number, which is what databases store."""
+    return inode - (1 << 64) if inode >= 1 << 63 else inode
+
+
+def _head(path: bytes) -> bytes:
+    # O_NONBLOCK: the entry was a regular file a moment ago, but a pipe by now would hang us.
+    with open(
+        os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
+    ) as file:
+        return file.read(HEAD_BYTES)
+
+
+def pair(files: dict[bytes, FileStamp], movies: set[bytes]) -> Iterator[FileStamp]:
+    """One folder's pictures, in order, with the RAW file and the Live Photo's video of a shot as companions."""
+    stem: Callable[[bytes], bytes] = lambda path: os.path.splitext(path)[0].lower()  # noqa: E731
+    mains = {
+        stem(path): path
+        for path in sorted(files, reverse=True)
+        if os.path.splitext(path)[1].lower() in MAIN_SUFFIXES
+    }
+    partners: dict[bytes, list[bytes]] = {}
+    for path in sorted([*files, *movies]):
+        main = mains.get(stem(path))
+        if main is not None and (path in movies or os.path.splitext(path)[1].lower() in RAW_SUFFIXES):
+            partners.setdefault(main, []).append(path)
+    taken = {path for paths in partners.values() for path in paths}
+    for path in sorted(files):
+        if path in partners:
+            s = files[path]
+            yield FileStamp(s.path, s.size_bytes, s.mtime_ns, s.inode, tuple(partners[path]))
+        elif path not in taken:
+            yield files[path]

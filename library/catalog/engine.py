@@ -1,0 +1,163 @@
+"""Opening the catalog's database, and turning its errors into oko's."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from library.errors import ConfigError, DiskFull, LibraryDamaged, LibraryLocked, LibraryUnreadable, OkoError
+from library.folder import CATALOG_NAME
+from library.migrations import migrate
+
+BUSY_TIMEOUT_MS = 10_000
+# 64 MiB of pages: a quarter of the embeddings of 300,000 photos stays warm.
+CACHE_KIB = 65_536
+
+
+@dataclass(slots=True)
+class Catalog:
+    """An open catalog. `reading()` never blocks a writer; `writing()` is one transaction."""
+
+    engine: Engine
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one consistent state."""
+        with translated(self.engine), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: all of it is on disk afterwards, or nothing."""
+        with (
+            translated(self.engine),
+            self.engine.connect().execution_options(oko_write=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def close(self) -> None:
+        """Give the files back."""
+        self.engine.dispose()
+
+
+def open_catalog(folder: Path, database_url: str = "", *, create: bool) -> Catalog:
+    """Open the catalog and bring its schema up to date.
+
+    Raises LibraryTooNew, LibraryDamaged, LibraryUnreadable, LibraryLocked, or ConfigError for a bad URL.
+    """
+    path = folder / CATALOG_NAME
+    if not database_url:
+        _require_file(path, create=create)
+    # As an object, not as text: a "?" in the path is no query, and its bytes need not be UTF-8.
+    engine = _engine(database_url or URL.create("sqlite", database=str(path)))
+    catalog = Catalog(engine)
+    try:
+        with translated(engine):
+            migrate(engine)
+            if create and engine.dialect.name == "sqlite":
+                _use_wal(engine)
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog
+
+
+def _require_file(path: Path, *, create: bool) -> None:
+    """See that the database file is there, readable by its owner alone from its first moment."""
+    try:
+        if create:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        elif not path.is_file():
+            raise LibraryUnreadable(f"there is no catalog in {path.parent}")
+    except OSError as e:
+        raise LibraryUnreadable(
+            f"the catalog {path} cannot be used: {e.strerror}",
+            hint="Look at the folder's owner and permissions.",
+        ) from e
+
+
+def _use_wal(engine: Engine) -> None:
+    # Only now that the database is known to be ours; the mode stays with the file, so that readers find it.
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error as e:
+        raise DBAPIError("PRAGMA journal_mode = WAL", None, e) from e
+    finally:
+        connection.close()
+
+
+def _engine(url: str | URL) -> Engine:
+    try:
+        parsed = make_url(url)
+        is_sqlite = parsed.drivername.startswith("sqlite")
+        engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000} if is_sqlite else {})
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as e:
+        raise ConfigError(
+            f"database_url {url!r} cannot be used: {e}",
+            hint="Leave it empty for SQLite in the library folder.",
+        ) from e
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own transaction handling is switched off, so that BEGIN below decides (SQLAlchemy's
+    # "Serializable isolation / Savepoints / Transactional DDL" note for pysqlite).
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("oko_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """Turn the database's errors into oko's, with their cause kept."""
+    try:
+        yield
+    except DBAPIError as e:
+        raise _translation(e, str(engine.url.database)) from e
+
+
+def _translation(error: DBAPIError, database: str) -> OkoError:
+    text = str(error.orig).lower()
+    if "full" in text or "no space" in text:
+        return DiskFull(
+            f"the disk that holds {database} is full",
+            hint="Free some space and run the command again: everything committed before is kept.",
+        )
+    if "locked" in text or "busy" in text:
+        return LibraryLocked(
+            f"the catalog {database} is locked by another program", hint="Close that program and try again."
+        )
+    if "not a database" in text or "malformed" in text:
+        return LibraryDamaged(
+            f"the catalog {database} is damaged: {error.orig}",
+            hint="Restore it from a backup, or index into a new folder with --library DIR; your photos are untouched.",
+        )
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return LibraryUnreadable(
+            f"the catalog {database} cannot be used: {error.orig}",
+            hint="Look at the folder's owner and permissions.",
+        )
+    raise error

@@ -1,0 +1,92 @@
+"""Changes of the catalog's schema: ordered, recorded, each in one transaction with its record.
+
+A new catalog is made from `schema` as it is today, with every migration recorded as done; an older one
+gets what it lacks. Add a migration by appending to MIGRATIONS; never edit one that was released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine, inspect, select
+
+from library import schema
+from library.errors import LibraryDamaged, LibraryTooNew
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step. `apply` gets a connection inside a transaction and must not delete users' data."""
+
+    name: str
+    apply: Callable[[Connection], None]
+
+
+def _initial(connection: Connection) -> None:
+    schema.metadata.create_all(connection)
+
+
+MIGRATIONS: Sequence[Migration] = (Migration("0001_initial", _initial),)
+
+
+def migrate(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> list[str]:
+    """Bring the catalog up to date; returns the names applied to an existing catalog.
+
+    Raises LibraryTooNew if it records a migration this version does not know, LibraryDamaged if oko did not make it.
+    """
+    with engine.connect() as connection:
+        applied = _applied(connection)
+    if applied is None:
+        _create(engine, migrations)
+        return []
+    unknown = sorted(applied - {m.name for m in migrations})
+    if unknown:
+        raise LibraryTooNew(
+            f"the library was written by a newer version of oko (it has {', '.join(unknown)})",
+            hint="Upgrade oko: pip install -U oko. Nothing was changed.",
+        )
+    return [m.name for m in migrations if m.name not in applied and _apply(engine, m)]
+
+
+def _applied(connection: Connection) -> set[str] | None:
+    """The names of the migrations a catalog records; None for an empty database."""
+    tables = set(inspect(connection).get_table_names())
+    if not tables:
+        return None
+    if "migration" not in tables:
+        raise LibraryDamaged(
+            f"the database {connection.engine.url} was not made by oko",
+            hint="Name another with database_url or --library.",
+        )
+    return set(connection.execute(select(schema.migration.c.name)).scalars())
+
+
+@contextmanager
+def _changing(engine: Engine) -> Iterator[Connection]:
+    # The lock comes before the look: two processes may open the same catalog at once.
+    with engine.connect().execution_options(oko_write=True) as connection, connection.begin():
+        yield connection
+
+
+def _create(engine: Engine, migrations: Sequence[Migration]) -> None:
+    with _changing(engine) as connection:
+        if _applied(connection) is None:
+            schema.metadata.create_all(connection)
+            names = [{"name": m.name, "applied_at": _now()} for m in migrations]
+            connection.execute(schema.migration.insert(), names)
+
+
+def _apply(engine: Engine, step: Migration) -> bool:
+    with _changing(engine) as connection:
+        if step.name in (_applied(connection) or set()):
+            return False
+        step.apply(connection)
+        connection.execute(schema.migration.insert(), [{"name": step.name, "applied_at": _now()}])
+    return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,222 @@
+"""The vector index: exact inner-product search with FAISS (sole importer of faiss).
+
+The index is a cache of the catalog's embeddings. Its file carries a stamp (which library, which model,
+which revision), is replaced atomically, and is refused when anything about it is not as it should be:
+then it is made anew from the catalog.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import uuid
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+Matrix = NDArray[np.float32]
+
+# The file is FAISS's own bytes, then the stamp as JSON, its length (8 bytes), and this mark: a file that
+# was cut off anywhere does not end in it.
+MARK = b"oko-vectors-1\n"
+TEMPORARY_SUFFIX = ".tmp"
+# So many more than asked for are ranked, so that photos of equal scores at the last place are rarely looked for twice.
+TIES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStamp:
+    """What a saved index reflects."""
+
+    library_id: str
+    model_id: int
+    dim: int
+    revision: int
+    count: int
+
+
+class VectorIndex(Protocol):
+    """What oko needs of a vector engine. Ids are photo ids; vectors are (n, D) float32 with L2 norm 1."""
+
+    def __len__(self) -> int: ...
+
+    def add(self, ids: Ids, vectors: Matrix) -> None:
+        """Add vectors, replacing those that are there under the same ids."""
+
+    def remove(self, ids: Ids) -> None:
+        """Forget vectors; ids that are not there are ignored."""
+
+    def search(
+        self, query: Matrix, k: int, *, only: Ids | None = None, without: Ids | None = None
+    ) -> tuple[Ids, Matrix]:
+        """The k best of the photos that may answer: (ids (m,), scores (m,)), m <= k, best first."""
+
+    def contents(self) -> tuple[Ids, Matrix]:
+        """Everything: (ids (n,), vectors (n, D)), in no order."""
+
+
+def _faiss() -> ModuleType:
+    with warnings.catch_warnings():
+        # SWIG's generated types trip Python's own deprecation check at import.
+        warnings.filterwarnings(
+            "ignore", message="builtin type .* has no __module__ attribute", category=DeprecationWarning
+        )
+        import faiss
+
+    module: ModuleType = faiss
+    return module
+
+
+class FlatIndex:
+    """FAISS's flat inner-product index with ids: exact, and as fast as memory can be read. Any thread may use it."""
+
+    def __init__(self, dim: int, *, index: Any = None) -> None:
+        self._faiss = _faiss()
+        self.dim = dim
+        self._index = index if index is not None else self._faiss.IndexIDMap(self._faiss.IndexFlatIP(dim))
+        self._lock = threading.RLock()  # a search must not run while vectors move in memory
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def add(self, ids: Ids, vectors: Matrix) -> None:
+        """Add vectors (n, D) float32 of L2 norm 1, replacing those under the same ids."""
+        if not len(ids):
+            return
+        if vectors.shape != (len(ids), self.dim):
+            raise ValueError(f"{vectors.shape} vectors for {len(ids)} ids of dimension {self.dim}")
+        with self._lock:
+            self.remove(ids)
+            self._index.add_with_ids(
+                np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(ids, np.int64)
+            )
+
+    def remove(self, ids: Ids) -> None:
+        """Forget vectors; ids that are not there are ignored."""
+        with self._lock:
+            if len(ids) and len(self) and np.isin(ids, self._ids()).any():
+                self._index.remove_ids(self._faiss.IDSelectorBatch(np.ascontiguousarray(ids, np.int64)))
+
+    def search(
+        self, query: Matrix, k: int, *, only: Ids | None = None, without: Ids | None = None
+    ) -> tuple[Ids, Matrix]:
+        """The k largest inner products with `query` (D,), ties by ascending id.
+
+        `only` and `without` (int64, unique) are applied before the ranking, so k answers come back whenever k
+        photos pass. Returns (ids (m,) int64, scores (m,) float32), m <= k, best first.
+        """
+        vector = np.ascontiguousarray(query, np.float32).reshape(1, self.dim)
+        selector = self._selector(only, without)
+        with self._lock:
+            most = len(self) if only is None else min(len(only), len(self))
+            k, wide = min(k, most), min(k + TIES, most)
+            if k <= 0:
+                return np.empty(0, np.int64), np.empty(0, np.float32)
+            ids, scores = self._search(vector, wide, selector)
+            # FAISS keeps whichever of equal scores it meets first: look on until the last place is not shared.
+            while len(ids) == wide < most and scores[-1] == scores[k - 1]:
+                wide = min(2 * wide, most)
+                ids, scores = self._search(vector, wide, selector)
+        return ids[:k], scores[:k]
+
+    def _search(self, query: Matrix, k: int, selector: Any) -> tuple[Ids, Matrix]:
+        parameters = self._faiss.SearchParameters(sel=selector)
+        scores, ids = self._index.search(query, k, params=parameters)
+        found = ids[0] >= 0  # -1 fills up where fewer than k passed
+        order = np.lexsort((ids[0][found], -scores[0][found]))
+        return ids[0][found][order], scores[0][found][order]
+
+    def _selector(self, only: Ids | None, without: Ids | None) -> Any:
+        if only is not None:
+            return self._bitmap(only if without is None else np.setdiff1d(only, without))
+        if without is not None and len(without):
+            return self._faiss.IDSelectorNot(self._bitmap(without))
+        return None
+
+    def _bitmap(self, ids: Ids) -> Any:
+        # Ids come from one counter, so a bit for each is small, and testing one is a single read.
+        bits = np.zeros(int(ids.max(initial=0)) + 1, dtype=bool)
+        bits[ids] = True
+        return self._faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
+
+    def _ids(self) -> Ids:
+        ids: Ids = self._faiss.vector_to_array(self._index.id_map)
+        return ids
+
+    def contents(self) -> tuple[Ids, Matrix]:
+        """Everything: (ids (n,) int64, vectors (n, D) float32), in no order."""
+        with self._lock:
+            flat = self._faiss.downcast_index(self._index.index)
+            vectors = flat.reconstruct_n(0, len(self)) if len(self) else np.empty((0, self.dim), np.float32)
+            return self._ids(), vectors
+
+    def write(self, path: Path, stamp: IndexStamp) -> None:
+        """Replace the file at `path` atomically. Raises OSError."""
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+        try:
+            with self._lock, temporary.open("wb") as out:
+                self._write(out, stamp)
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _write(self, out: Any, stamp: IndexStamp) -> None:
+        try:
+            self._faiss.write_index(self._index, self._faiss.PyCallbackIOWriter(out.write, 1 << 20))
+        except RuntimeError as e:
+            raise OSError(f"FAISS could not write: {e}") from e
+        text = json.dumps({**asdict(stamp), "bytes": out.tell()}).encode()
+        out.write(text + len(text).to_bytes(8, "little") + MARK)
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[FlatIndex, IndexStamp]:
+        """Read a file made by `write`. Raises ValueError if torn or foreign, OSError if it cannot be read."""
+        module = _faiss()
+        with path.open("rb") as source:
+            stamp, size_bytes = _read_stamp(source)
+            source.seek(0)
+            try:
+                index = module.read_index(module.PyCallbackIOReader(source.read, 1 << 20))
+            except RuntimeError as e:
+                raise ValueError(f"{path} is not a FAISS index: {e}") from e
+            whole = source.tell() >= size_bytes and (index.ntotal, index.d) == (stamp.count, stamp.dim)
+        if not whole or not isinstance(index, module.IndexIDMap):
+            raise ValueError(f"{path} does not hold what its stamp says")
+        return cls(stamp.dim, index=index), stamp
+
+
+def _read_stamp(source: Any) -> tuple[IndexStamp, int]:
+    """The stamp, and the number of bytes before it. Raises ValueError."""
+    end = source.seek(0, os.SEEK_END)
+    tail = len(MARK) + 8
+    if end < tail:
+        raise ValueError("the index file is cut off")
+    source.seek(end - tail)
+    length, mark = int.from_bytes(source.read(8), "little"), source.read()
+    if mark != MARK or length > end - tail:
+        raise ValueError("the index file is cut off, or not oko's")
+    source.seek(end - tail - length)
+    try:
+        values = json.loads(source.read(length))
+        size_bytes = values.pop("bytes")
+        stamp = IndexStamp(**values)
+    except (AttributeError, KeyError, TypeError) as e:
+        raise ValueError(f"the index file has a stamp that makes no sense: {e}") from e
+    if size_bytes != end - tail - length:
+        raise ValueError("the index file has the wrong length")
+    return stamp, size_bytes
+
+
+def read_stamp(path: Path) -> IndexStamp:
+    """The stamp of a saved index without reading the index. Raises ValueError if torn, OSError if unreadable."""
+    with path.open("rb") as source:
+        return _read_stamp(source)[0]

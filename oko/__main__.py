@@ -1,0 +1,7 @@
+"""`python -m oko`."""
+
+import sys
+
+from oko.cli import main
+
+sys.exit(main())

@@ -1,0 +1,99 @@
+"""The command line: parses arguments, runs one command, turns errors into sentences and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from library.errors import OkoError
+from oko import __version__, exits
+from oko.commands import COMMANDS
+from oko.context import Context
+
+EPILOG = """\
+examples:
+  oko index ~/Pictures
+  oko search a dog running on the beach
+  oko search --image holiday.jpg --top 5
+
+Everything stays on this machine. Results go to standard output, everything else to standard error.
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 some files could not be read (--strict), 130 interrupted
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line. Cheap: no command imports anything heavy before it runs."""
+    parser = argparse.ArgumentParser(
+        prog="oko",
+        description="Find your own photos by words, on your own machine.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"oko {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f"oko.commands.{name}_")
+        about = str(module.__doc__).strip().splitlines()[0]
+        sub = commands.add_parser(name, help=about, description=about, parents=[common_options()])
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def common_options() -> argparse.ArgumentParser:
+    """The options of every command."""
+    common = argparse.ArgumentParser(add_help=False)
+    group = common.add_argument_group("common options")
+    group.add_argument(
+        "--library",
+        type=Path,
+        metavar="DIR",
+        help="library folder (default: OKO_HOME, else your user data folder)",
+    )
+    group.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings that go before those in the library folder"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="print what happens inside, and errors in full"
+    )
+    return common
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        print("\noko: interrupted; everything done so far is kept", file=sys.stderr)
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; keep Python from complaining while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.DONE
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.ERROR if args.quiet else logging.WARNING,
+        format="oko: %(message)s" if not args.verbose else "%(asctime)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for noisy in ("PIL", "matplotlib", "urllib3", "httpx", "httpcore", "filelock", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.WARNING if args.verbose else logging.ERROR)
+    try:
+        context = Context.from_arguments(args, os.environ)
+        code: int = args.run(args, context)
+        sys.stdout.flush()
+        return code
+    except OkoError as e:
+        if args.verbose:
+            logging.getLogger("oko").debug("in full:", exc_info=e)
+        print(f"oko: {e.message}" + (f"\n     {e.hint}" if e.hint else ""), file=sys.stderr)
+        return exits.exit_code(e)

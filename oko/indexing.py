@@ -1,0 +1,142 @@
+"""An indexing run as the command line shows it: progress, interruption, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from indexer.pipeline import IndexRun, plan_run, targets_for
+from library.catalog import reading as catalog_reading
+from library.errors import NoLibrary, UsageError
+from library.records import IndexReport
+from library.store import Store
+from oko import assemble
+from oko.context import Context
+from oko.progress import clock, show
+
+# When no run of this library has been timed yet: `builtin` on two cores.
+DEFAULT_RATE = 60.0
+
+
+def be_gentle() -> None:
+    """Lowest priority and one core for this process."""
+    import torch
+
+    torch.set_num_threads(1)
+    if hasattr(os, "nice"):
+        os.nice(19)
+
+
+def index(
+    context: Context, paths: Sequence[Path], *, retry: bool = False, limit: int | None = None
+) -> IndexReport:
+    """Index some folders, or all that are known. Ctrl-C ends it early with everything done so far kept."""
+    config = context.config
+    with assemble.writing(context.folder, config, purpose=context.purpose, create=bool(paths)) as store:
+        spec = assemble.choose_model(context.folder, config, store, context.note)
+        encoder = assemble.make_encoder(spec, config)
+        targets = targets_for(store, paths)
+        if not targets:
+            raise UsageError("no folder has been indexed yet", hint="Name one: oko index ~/Pictures")
+        run = IndexRun(
+            store, encoder, assemble.index_settings(config, context.folder, encoder, retry=retry, limit=limit)
+        )
+        try:
+            show(run.steps(targets), context.notes)
+        except KeyboardInterrupt:
+            run.report.interrupted = True
+        if store.default_model() is None:
+            store.set_default_model(spec.name)
+    return run.report
+
+
+def plan(context: Context, paths: Sequence[Path], *, limit: int | None = None) -> IndexReport:
+    """What `index` would find; nothing is written."""
+    config = context.config
+    try:
+        store: Store | None = Store.open(context.folder, database_url=config.database_url)
+    except NoLibrary:
+        store = None
+    try:
+        spec = assemble.choose_model(context.folder, config, store, context.note)
+        encoder = assemble.make_encoder(spec, config)
+        settings = assemble.index_settings(config, context.folder, encoder, limit=limit)
+        report = IndexReport()
+        show(plan_run(store, encoder.stamp, settings, paths, report), context.notes)
+        report.embed_s = report.embedded / (_last_rate(store) or DEFAULT_RATE)
+        return report
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _last_rate(store: Store | None) -> float | None:
+    """Photos a second of the newest run that embedded enough to tell."""
+    if store is None:
+        return None
+    with store.catalog.reading() as c:
+        reports = [
+            json.loads(row.report)
+            for row in catalog_reading.last_runs(c, 20)
+            if row.kind == "index" and row.report
+        ]
+    for report in reports:
+        if report["embedded"] >= 50 and report["embed_s"] > 0:
+            return float(report["embedded"] / report["embed_s"])
+    return None
+
+
+def print_report(context: Context, report: IndexReport, *, as_json: bool, planned: bool = False) -> None:
+    """The report as JSON on standard output, or in sentences beside it."""
+    if as_json:
+        values = {**dataclasses.asdict(report), "planned": planned}
+        context.result(json.dumps(values, ensure_ascii=True))
+        return
+    for line in report_lines(report, planned=planned):
+        context.note(line)
+
+
+def report_lines(report: IndexReport, *, planned: bool = False) -> list[str]:
+    """The report in sentences."""
+    lines = [_headline(report, planned=planned)]
+    details = [
+        (report.known, "already known by their content, not embedded again"),
+        (report.moved, "moved or renamed"),
+        (report.returned, "back again"),
+        (report.missing, "not there any more (kept; `oko forget --missing` would delete them)"),
+        (report.unreadable, "unreadable"),
+        (report.failed, "failed; the next run tries them again"),
+        (report.companions, "RAW files and live videos counted with their photo"),
+    ]
+    lines += [f"  {count:>9,} {text}" for count, text in details if count]
+    lines += [
+        f"  {folder} seems to be offline: nothing was deleted, its photos come back with it"
+        for folder in report.offline_roots
+    ]
+    lines += [f"  ! {problem}" for problem in report.problems]
+    if report.unreadable + report.failed > len(report.problems):
+        lines.append("  all of them, with reasons: oko status --problems")
+    if report.skipped:
+        lines.append(
+            "  passed over: " + ", ".join(f"{n:,} {reason}" for reason, n in sorted(report.skipped.items()))
+        )
+    return lines
+
+
+def _headline(report: IndexReport, *, planned: bool) -> str:
+    if planned:
+        return (
+            f"Would read {report.embedded:,} of {report.scanned:,} files, about {clock(report.embed_s)}; "
+            f"{report.unchanged:,} are unchanged. Nothing was written."
+        )
+    word = "Interrupted" if report.interrupted else "Done"
+    rate = ""
+    if report.embedded and report.embed_s > 1:
+        rate = f" ({report.embedded / report.embed_s:,.0f} a second)"
+    return (
+        f"{word} in {clock(report.elapsed_s)}: {report.scanned:,} files seen, "
+        f"{report.embedded:,} photos embedded{rate}, {report.unchanged:,} unchanged."
+    )

@@ -1,0 +1,1 @@
+"""From questions to answers: queries, ranking, zero-shot classification."""

@@ -58,7 +58,8 @@ def main() -> int:
     for name, values in rates.items():
         print(f"{name:<12}{medians[name]:8.1f} photos/s   (runs: {', '.join(f'{v:.1f}' for v in values)})")
     print(
-        f"oko index : plain loop = {ratio:.2f}   ({args.photos} JPEGs of {args.side} x {args.side * 3 // 4}, {describe()})"
+        f"oko index : plain loop = {ratio:.2f}   "
+        f"({args.photos} JPEGs of {args.side} x {args.side * 3 // 4}, {describe()})"
     )
     write(args.out, {"photos": args.photos, "side_px": args.side, "photos_per_s": rates, "ratio": ratio})
     return 0

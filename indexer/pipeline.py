@@ -148,7 +148,8 @@ class IndexRun:
         self.store.save_index(self._model_id, self.encoder.stamp.dim)
 
     def _apply(self, target: Target, changes: Changes) -> None:
-        offline = changes.suspicious and not target.below
+        away = not target.root.path.is_dir()
+        offline = away or (changes.suspicious and not target.below)
         self.store.apply(
             target.root.id,
             moved=changes.moved,

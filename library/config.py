@@ -267,5 +267,6 @@ def _wrap(text: str) -> list[str]:
 
 
 def toml_value(value: Any) -> str:
-    """A value as TOML writes it (JSON agrees with TOML for the types that settings have)."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    """A value as TOML writes it (JSON agrees with TOML for the types that settings have, but for DEL)."""
+    text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")

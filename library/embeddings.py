@@ -1,13 +1,13 @@
 """Embeddings in clip-retrieval's layout: float16 matrices and Parquet tables, in shards, with bounded memory.
 
-    DIR/img_emb/img_emb_0.npy            (N, D) float16, rows of L2 norm 1 before rounding
-    DIR/metadata/metadata_0.parquet      image_path, id, width, height, taken_at: row for row
+DIR/img_emb/img_emb_0.npy            (N, D) float16, rows of L2 norm 1 before rounding
+DIR/metadata/metadata_0.parquet      image_path, id, width, height, taken_at: row for row
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,7 +26,13 @@ Progress = Callable[[int, int], None]  # photos done, photos in all
 
 
 def export_embeddings(
-    store: Store, model_id: int, dim: int, folder: Path, *, shard_rows: int = SHARD_ROWS, progress: Progress | None = None
+    store: Store,
+    model_id: int,
+    dim: int,
+    folder: Path,
+    *,
+    shard_rows: int = SHARD_ROWS,
+    progress: Progress | None = None,
 ) -> int:
     """Write the vectors of one model, of the photos on disk, ascending by id. Returns how many.
 
@@ -48,7 +54,9 @@ def export_embeddings(
                     if progress is not None:
                         progress(done, len(ids))
     except OSError as e:
-        raise LibraryUnreadable(f"{folder} cannot be written: {e.strerror or e}", hint="Look at its permissions and free space.") from e
+        raise LibraryUnreadable(
+            f"{folder} cannot be written: {e.strerror or e}", hint="Look at its permissions and free space."
+        ) from e
     return len(ids)
 
 
@@ -56,7 +64,9 @@ def _parquet() -> ModuleType:
     try:
         import pyarrow.parquet
     except ImportError as e:
-        raise UsageError("writing embeddings needs the package pyarrow", hint="pip install 'oko[export]'") from e
+        raise UsageError(
+            "writing embeddings needs the package pyarrow", hint="pip install 'oko[export]'"
+        ) from e
     module: ModuleType = pyarrow.parquet
     return module
 
@@ -76,7 +86,7 @@ class _Shard:
         self.table = folder / "metadata" / f"metadata_{number}.parquet"
         self.parquet = parquet
 
-    def write(self, c: Connection, model_id: int, dim: int, ids: NDArray[np.int64]) -> Any:
+    def write(self, c: Connection, model_id: int, dim: int, ids: NDArray[np.int64]) -> Iterator[int]:
         """Write the photos `ids`; yields the number of rows after each step."""
         places = [(path.with_name(f"{path.name}.tmp"), path) for path in (self.matrix, self.table)]
         try:
@@ -87,31 +97,40 @@ class _Shard:
             for temporary, _ in places:
                 temporary.unlink(missing_ok=True)
 
-    def _fill(self, c: Connection, model_id: int, dim: int, ids: NDArray[np.int64], matrix: Path, table: Path) -> Any:
-        # An empty file cannot be mapped, so a matrix without rows is saved whole.
-        if not len(ids):
-            with matrix.open("wb") as out:
-                np.save(out, np.empty((0, dim), np.float16))
-        out = np.lib.format.open_memmap(matrix, mode="w+", dtype=np.float16, shape=(len(ids), dim)) if len(ids) else None
+    def _fill(
+        self, c: Connection, model_id: int, dim: int, ids: NDArray[np.int64], matrix: Path, table: Path
+    ) -> Iterator[int]:
+        halves = _open_matrix(matrix, (len(ids), dim))
         with self.parquet.ParquetWriter(table, _schema()) as writer:
             row = 0
             for part in reading.chunked(ids.tolist()):
                 for found, vectors in reading.embeddings(c, model_id, dim, ids=part):
-                    assert out is not None
-                    out[row : row + len(found)] = vectors.astype(np.float16)
+                    halves[row : row + len(found)] = vectors.astype(np.float16)
                     writer.write_table(_table(c, found.tolist()))
                     row += len(found)
                     yield len(found)
         assert row == len(ids), "one reading transaction sees one state"
-        if out is not None:
-            out.flush()
+        if isinstance(halves, np.memmap):
+            halves.flush()
+
+
+def _open_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float16]:
+    """A float16 matrix that lives in the file."""
+    if not shape[0]:  # an empty file cannot be mapped into memory
+        empty = np.empty(shape, np.float16)
+        with path.open("wb") as out:
+            np.save(out, empty)
+        return empty
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
 
 
 def _schema() -> Any:
     import pyarrow
 
     text, number = pyarrow.string(), pyarrow.int64()
-    return pyarrow.schema([("image_path", text), ("id", number), ("width", number), ("height", number), ("taken_at", text)])
+    return pyarrow.schema(
+        [("image_path", text), ("id", number), ("width", number), ("height", number), ("taken_at", text)]
+    )
 
 
 def _table(c: Connection, ids: Sequence[int]) -> Any:

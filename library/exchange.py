@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +24,8 @@ FORMAT, VERSION = "oko-tags", 1
 BATCH = 2_000
 PROBLEMS_KEPT = 1_000
 STATES = ("confirmed", "rejected")
+MOST_SCORE = 1e6  # a cosine is at most 1; other programs may count in percent
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,15 @@ def _check_header(line: bytes) -> None:
     except (ValueError, TypeError, KeyError, RecursionError):
         name = version = None
     if name != FORMAT or not isinstance(version, int):
-        raise UsageError("the file does not begin with oko's own first line", hint="oko import reads what oko export wrote.")
+        raise UsageError(
+            "the file does not begin with oko's own first line",
+            hint="oko import reads what oko export wrote.",
+        )
     if version > VERSION:
-        raise UsageError(f"the file was written by a newer oko (its version is {version})", hint="Upgrade oko: pip install -U oko")
+        raise UsageError(
+            f"the file was written by a newer oko (its version is {version})",
+            hint="Upgrade oko: pip install -U oko",
+        )
 
 
 def _decisions(numbered: Iterable[tuple[int, bytes]], report: ImportReport) -> Iterator[Decision]:
@@ -141,18 +149,25 @@ def _parse(row: Any) -> Decision:
     """One line's content. Raises ValueError saying what is wrong with it."""
     if not isinstance(row, dict):
         raise ValueError("not an object")
-    content, name, score = row.get("content_sha256"), row.get("name"), row.get("score")
-    if not isinstance(content, str) or len(content) != 64 or not all(c in "0123456789abcdefABCDEF" for c in content):
+    content, name = row.get("content_sha256"), row.get("name")
+    if not isinstance(content, str) or not _SHA256.fullmatch(content):
         raise ValueError("content_sha256 must be 64 hexadecimal digits")
     if not isinstance(name, str) or not name.strip() or not _is_text(name):
         raise ValueError("name must be a text")
     if row.get("state") not in STATES:
         raise ValueError(f"state must be {' or '.join(STATES)}")
-    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score)):
-        raise ValueError("score must be a number or null")
     decided_at = row.get("decided_at")
     moment(decided_at)
-    return Decision(bytes.fromhex(content), name, row["state"], score, decided_at)
+    return Decision(bytes.fromhex(content), name, row["state"], _score(row.get("score")), decided_at)
+
+
+def _score(value: Any) -> float | None:
+    if value is None:
+        return None
+    # JSON's whole numbers have no limit, and Python reads NaN, too.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST_SCORE:
+        raise ValueError("score must be a number or null")
+    return float(value)
 
 
 def _is_text(name: str) -> bool:
@@ -190,5 +205,11 @@ def _newer(c: Connection, batch: list[Decision], report: ImportReport) -> list[d
             continue
         report.written += 1
         there[key] = (each.state, each.decided_at)
-        rows[key] = {"photo_id": photo_id, "name": each.name, "state": each.state, "score": each.score, "decided_at": each.decided_at}
+        rows[key] = {
+            "photo_id": photo_id,
+            "name": each.name,
+            "state": each.state,
+            "score": each.score,
+            "decided_at": each.decided_at,
+        }
     return list(rows.values())

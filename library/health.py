@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
-import re
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +21,15 @@ from library.folder import NETWORK_FILE_SYSTEMS, file_system
 from library.models import Registry
 from library.overview import index_state, library_model
 from library.records import ModelStamp
-from library.store import Store
+from library.store import STALE_AFTER_S, Store
 from library.vectorcheck import differences
+from library.vectors import TEMPORARY_SUFFIX
 
 PACKAGES = (
     *("torch", "open_clip_torch", "faiss-cpu", "SQLAlchemy", "numpy", "pillow"),
     *("pillow-heif", "rawpy", "transformers", "pyarrow"),  # optional
 )
 EXTRAS = {"heic": ("pillow_heif", "HEIC"), "raw": ("rawpy", "RAW")}  # extra -> its module, and what it reads
-_TEMPORARY = re.compile(r"vectors-\d+\.faiss\.(\d+)\.tmp")
 RESTORE = (
     "Restore catalog.sqlite from a backup, or index into a new folder with --library DIR; "
     "your photos are untouched."
@@ -60,8 +60,14 @@ def examine_folder(folder: Path, *, mend: bool) -> Iterator[Finding]:
     mode = stat.S_IMODE(folder.stat().st_mode)
     if os.name == "posix" and mode & 0o077:
         sentence = f"Others on this machine can look into the library folder (its mode is {mode:03o})."
-        yield Finding("folder_open_to_others", 1, sentence, f"If you did not mean that: chmod 700 '{folder}'", serious=False)
-    leftovers = [path for path in folder.glob("vectors-*.tmp") if _is_leftover(path)]
+        yield Finding(
+            "folder_open_to_others",
+            1,
+            sentence,
+            f"If you did not mean that: chmod 700 '{folder}'",
+            serious=False,
+        )
+    leftovers = [path for path in folder.glob(f"vectors-*{TEMPORARY_SUFFIX}") if _is_leftover(path)]
     if leftovers:
         for path in leftovers if mend else ():
             path.unlink(missing_ok=True)
@@ -70,28 +76,43 @@ def examine_folder(folder: Path, *, mend: bool) -> Iterator[Finding]:
 
 
 def _is_leftover(path: Path) -> bool:
-    import psutil
+    try:
+        return time.time() - path.stat().st_mtime > STALE_AFTER_S
+    except OSError:  # its writer has just renamed it
+        return False
 
-    found = _TEMPORARY.fullmatch(path.name)
-    return found is not None and not psutil.pid_exists(int(found[1]))
+
+IndexStates = dict[int, tuple[str, int]]  # model -> (state, vectors behind), as `index_state` says it
 
 
-def examine(store: Store, *, mend: bool) -> Iterator[Finding]:
+def saved_indexes(store: Store) -> IndexStates:
+    """How the saved indexes are before anybody opens the library for writing, which tidies them up."""
+    with store.catalog.reading() as c:
+        return {key: index_state(c, store, key, stamp) for key, stamp, _ in reading.models(c)}
+
+
+def examine(store: Store, indexes: IndexStates, *, mend: bool) -> Iterator[Finding]:
     """What is wrong with an open library; with `mend`, `store` must be its writer.
 
-    After damage to the database itself nothing else is looked at or touched.
+    `indexes` comes from `saved_indexes`. After damage to the database itself nothing else is looked at or touched.
     """
     try:
         damage = list(_damage(store))
         yield from damage
         if damage:
             return
-        for check in (_strangers, _vectors, _thumbnails, _indexes):
+        for check in (_strangers, _vectors, _thumbnails):
             yield from check(store, mend)
+        yield from _indexes(store, indexes, mend)
         for look in (_unembedded, _model, _extras):
             yield from look(store)
     except LibraryDamaged as e:
-        yield Finding("catalog_damaged", 1, _sentence(e.message), RESTORE)
+        yield damaged(e)
+
+
+def damaged(error: LibraryDamaged) -> Finding:
+    """The finding for a catalog that could not be read on."""
+    return Finding("catalog_damaged", 1, _sentence(error.message), RESTORE)
 
 
 def _sentence(text: str) -> str:
@@ -102,7 +123,8 @@ def _damage(store: Store) -> Iterator[Finding]:
     with store.catalog.reading() as c:
         broken = checks.integrity(c)
         if broken:
-            yield Finding("catalog_damaged", len(broken), f"The catalog is damaged: {broken[0]}.", RESTORE)
+            first = broken[0].splitlines()[-1]  # above it stands only which database is meant
+            yield Finding("catalog_damaged", len(broken), f"The catalog is damaged: {first}.", RESTORE)
             return
         for table, number in checks.broken_references(c).items():
             sentence = f"{number:,} rows of the table {table} name rows that are not there."
@@ -116,7 +138,9 @@ def _strangers(store: Store, mend: bool) -> Iterator[Finding]:
     if plain:
         if mend:
             store.delete_photos_without_files(plain)
-        yield Finding("photos_without_files", len(plain), "Photos are known that no file belongs to.", mended=mend)
+        yield Finding(
+            "photos_without_files", len(plain), "Photos are known that no file belongs to.", mended=mend
+        )
     if decided:
         sentence = "Photos that no file belongs to carry tags that you confirmed or rejected; they are kept."
         hint = "They are in use again as soon as a file with their content is indexed. oko export writes their tags."
@@ -157,9 +181,9 @@ def _thumbnails(store: Store, mend: bool) -> Iterator[Finding]:
     yield Finding("photos_without_thumbnail", len(bare), "Photos have no thumbnail.", hint, mended=can_mend)
 
 
-def _indexes(store: Store, mend: bool) -> Iterator[Finding]:
+def _indexes(store: Store, indexes: IndexStates, mend: bool) -> Iterator[Finding]:
     for model_id, stamp in _models(store):
-        finding = _index(store, model_id, stamp)
+        finding = _index(store, model_id, stamp, indexes.get(model_id))
         if finding is None:
             continue
         if mend:
@@ -167,16 +191,20 @@ def _indexes(store: Store, mend: bool) -> Iterator[Finding]:
         yield Finding(finding.name, finding.count, finding.sentence, mended=mend, serious=finding.serious)
 
 
-def _index(store: Store, model_id: int, stamp: ModelStamp) -> Finding | None:
+def _index(store: Store, model_id: int, stamp: ModelStamp, before: tuple[str, int] | None) -> Finding | None:
     """What is wrong with the saved index of one model: by its stamp, else by comparing every vector."""
     with store.catalog.reading() as c:
         state, behind = index_state(c, store, model_id, stamp)
+        if state == "missing" and before is not None:
+            state, behind = before
         if state in ("current", "behind") and not checks.wrong_vectors(c, model_id, stamp.dim):
             found = differences(c, store.index_path(model_id), model_id, stamp.dim)
             if found.is_torn:
                 state = "torn"
             elif found.any:
-                return Finding("index_wrong", found.total, f"The vector index of {stamp.name} {found.sentence}.")
+                return Finding(
+                    "index_wrong", found.total, f"The vector index of {stamp.name} {found.sentence}."
+                )
     sentences = {
         "torn": "is cut off or damaged",
         "foreign": "belongs to another library, or to another state of this one",
@@ -187,7 +215,12 @@ def _index(store: Store, model_id: int, stamp: ModelStamp) -> Finding | None:
         return None
     # A search makes up for these two by itself, so they only cost it time.
     serious = state not in ("missing", "behind")
-    return Finding(f"index_{state}", max(behind, 1), f"The vector index of {stamp.name} {sentences[state]}.", serious=serious)
+    return Finding(
+        f"index_{state}",
+        max(behind, 1),
+        f"The vector index of {stamp.name} {sentences[state]}.",
+        serious=serious,
+    )
 
 
 def _unembedded(store: Store) -> Iterator[Finding]:

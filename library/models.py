@@ -22,7 +22,6 @@ from library.presets import (
     HUB_PREFIX,
     PRESETS,
     RECOMMENDED_PRESET,
-    TOKENIZERS_EXTRA,
     Kind,
     ModelSpec,
 )
@@ -142,7 +141,7 @@ class Registry:
             better = f"for far better results: oko models use {best.name} ({size})"
             return Choice(BUILTIN, f"Using the built-in model; {better}.")
         if best.needs_transformers and not has_transformers():
-            needed = f"pip install transformers"
+            needed = "pip install transformers"
             return Choice(
                 BUILTIN, f"Using the built-in model: {best.name} is downloaded, but needs {needed}."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -130,10 +131,9 @@ def library_model(store: Store) -> tuple[int, ModelStamp] | None:
     name = store.default_model()
     if name is None:
         return None
-    try:
+    # One that the registry no longer knows still has its vectors, under the recorded name.
+    with contextlib.suppress(OkoError):
         name = Registry(store.folder).resolve(name).canonical_name
-    except OkoError:
-        pass  # no longer known to the registry: its vectors are still there under the recorded name
     with store.catalog.reading() as c:
         found = [(key, stamp, n) for key, stamp, n in reading.models(c) if stamp.name == name]
     found.sort(key=lambda row: (row[2] > 0, row[0]))

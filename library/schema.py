@@ -82,7 +82,7 @@ file = Table(
     Column("id", Id, primary_key=True),
     Column("root_id", ForeignKey("root.id", ondelete="CASCADE"), nullable=False),
     Column("path", LargeBinary, nullable=False),  # relative to the root
-    Column("photo_id", ForeignKey("photo.id", ondelete="CASCADE"), index=True),
+    Column("photo_id", ForeignKey("photo.id", ondelete="CASCADE")),
     Column("size_bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("inode", BigInteger, nullable=False),
@@ -91,6 +91,8 @@ file = Table(
     Column("reason", Text),
     Column("missing_since", String),
     UniqueConstraint("root_id", "path"),
+    # Both columns, so that "is any file of this photo there?" never goes through the index on the state.
+    Index("file_photo", "photo_id", "state"),
     Index("file_state", "state"),
 )
 

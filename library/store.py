@@ -129,14 +129,14 @@ class Store:
         """The id of a model that has vectors here. Raises ModelMismatch naming those that have."""
         with self.catalog.reading() as c:
             found = reading.model_id(c, stamp)
+            if found is not None:
+                return found
             others = [f"{s.name} ({n:,} photos)" for _, s, n in reading.models(c) if n]
-        if found is None:
-            raise ModelMismatch(
-                f"this library has no vectors made by {stamp.name} with these weights; "
-                f"it has those of {', '.join(others) or 'no model'}",
-                hint=f"Make them: oko index --model {stamp.name}",
-            )
-        return found
+        raise ModelMismatch(
+            f"this library has no vectors made by {stamp.name} with these weights; "
+            f"it has those of {', '.join(others) or 'no model'}",
+            hint=f"Make them: oko index --model {stamp.name}",
+        )
 
     def use_model(self, stamp: ModelStamp) -> int:
         """The id of a model, recorded if it is new here."""
@@ -280,7 +280,7 @@ class Store:
             writing.set_returned(c, returned)
             writing.update_files(c, [(key, writing.stamp_values(stamp)) for key, stamp in restamped])
             writing.set_missing(c, missing)
-            writing.mark_scanned(c, root_id, offline=offline)
+            writing.mark_scanned(c, root_id, offline=offline, back=bool(returned))
 
     def absorb(self, root_id: int, companions: Mapping[bytes, bytes]) -> None:
         """Files that were photos of their own and are now companions (path -> main path): their tags go along."""

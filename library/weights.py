@@ -18,7 +18,7 @@ from typing import Any
 import platformdirs
 
 from library.errors import ModelUnavailable, WeightsInvalid
-from library.presets import HUB_PREFIX, TOKENIZERS_EXTRA, ModelSpec
+from library.presets import HUB_PREFIX, ModelSpec
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def missing_transformers(name: str) -> ModelUnavailable:
     """The error for a model whose texts cannot be read without the optional package."""
     return ModelUnavailable(
         f"the model {name} needs the Python package transformers to read texts, and it is not installed",
-        hint=f"pip install transformers, or use the built-in model: --model builtin",
+        hint="pip install transformers, or use the built-in model: --model builtin",
     )
 
 

@@ -85,7 +85,18 @@ def _run(argv: Sequence[str] | None) -> int:
         format="oko: %(message)s" if not args.verbose else "%(asctime)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    for noisy in ("PIL", "matplotlib", "urllib3", "httpx", "httpcore", "filelock", "huggingface_hub"):
+    # Pillow and others warn about odd files; oko reports what matters of it itself.
+    logging.captureWarnings(True)
+    for noisy in (
+        "py.warnings",
+        "PIL",
+        "matplotlib",
+        "urllib3",
+        "httpx",
+        "httpcore",
+        "filelock",
+        "huggingface_hub",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING if args.verbose else logging.ERROR)
     try:
         context = Context.from_arguments(args, os.environ)

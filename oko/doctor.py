@@ -24,17 +24,16 @@ def examine_library(context: Context, *, mend: bool) -> list[Finding]:
     with status(context, "Examining the library"):
         findings = list(health.examine_folder(folder, mend=mend))
         try:
-            if mend:
-                with assemble.writing(folder, config, purpose=context.purpose) as store:
-                    findings += health.examine(store, mend=True)
-            else:
-                with assemble.reading(folder, config) as store:
-                    findings += health.examine(store, mend=False)
+            with assemble.reading(folder, config) as store:
+                indexes = health.saved_indexes(store)
+                if not mend:
+                    return findings + list(health.examine(store, indexes, mend=False))
+            with assemble.writing(folder, config, purpose=context.purpose) as store:
+                return findings + list(health.examine(store, indexes, mend=True))
         except LibraryDamaged as e:
-            findings.append(Finding("catalog_damaged", 1, f"{e.message[:1].upper()}{e.message[1:]}.", health.RESTORE))
+            return [*findings, health.damaged(e)]
         except LibraryOnNetwork:
-            pass  # found above already; it cannot be opened there
-    return findings
+            return findings  # it is among them; such a library is not opened
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
@@ -50,7 +49,9 @@ def print_findings(context: Context, findings: Sequence[Finding], *, check: bool
     for line in _lines(findings):
         context.result(line)
     context.result(_verdict(findings, check=check))
-    versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in health.versions().items())
+    versions = ", ".join(
+        f"{name} {version or 'not installed'}" for name, version in health.versions().items()
+    )
     context.note(f"Versions: {versions}")
 
 
@@ -78,7 +79,11 @@ def _verdict(findings: Sequence[Finding], *, check: bool) -> str:
         return "The library is sound."
     parts = [count(len(mended), "thing") + " mended"] if mended else []
     if wrong:
-        parts.append(count(len(wrong), "thing") + " wrong" + (" (oko doctor mends what can be mended)" if check else ""))
+        parts.append(
+            count(len(wrong), "thing")
+            + " wrong"
+            + (" (oko doctor mends what can be mended)" if check else "")
+        )
     return ", ".join(parts) + "."
 
 

@@ -48,7 +48,9 @@ def _write(path: Path, lines: Iterator[str]) -> int:
                 written += 1
         os.replace(temporary, path)
     except OSError as e:
-        raise LibraryUnreadable(f"{path} cannot be written: {e.strerror}", hint="Look at its folder and permissions.") from e
+        raise LibraryUnreadable(
+            f"{path} cannot be written: {e.strerror}", hint="Look at its folder and permissions."
+        ) from e
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -63,14 +65,18 @@ def export_vectors(context: Context, folder: Path, name: str | None) -> None:
         model_id, stamp = _model(context, store, name)
         with transfer_bar(context, "Writing vectors") as progress:
             number = export_embeddings(store, model_id, stamp.dim, folder, progress=progress)
-    context.note(f"{count(number, 'vector')} of {stamp.name} ({stamp.dim} dimensions) written to {display_path(folder)}.")
+    context.note(
+        f"{count(number, 'vector')} of {stamp.name} ({stamp.dim} dimensions) written to {display_path(folder)}."
+    )
 
 
 def _model(context: Context, store: Store, name: str | None) -> tuple[int, ModelStamp]:
     if name in (None, "auto"):
         own = library_model(store)
         if own is None:
-            raise UsageError("the library has no vectors yet", hint="Index some photos first: oko index ~/Pictures")
+            raise UsageError(
+                "the library has no vectors yet", hint="Index some photos first: oko index ~/Pictures"
+            )
         return own
     canonical = Registry(context.folder).resolve(name or "").canonical_name
     with store.catalog.reading() as c:
@@ -78,7 +84,10 @@ def _model(context: Context, store: Store, name: str | None) -> tuple[int, Model
         others = [stamp.name for _, stamp, n in reading.models(c) if n]
     if not found:
         there = ", ".join(others) or "no model"
-        raise ModelMismatch(f"this library has no vectors made by {name}; it has those of {there}", hint=f"Make them: oko index --model {name}")
+        raise ModelMismatch(
+            f"this library has no vectors made by {name}; it has those of {there}",
+            hint=f"Make them: oko index --model {name}",
+        )
     return found[-1]
 
 
@@ -88,7 +97,9 @@ def import_tags(context: Context, path: Path, *, dry_run: bool, as_json: bool) -
         if dry_run:
             store = stack.enter_context(assemble.reading(context.folder, context.config))
         else:
-            store = stack.enter_context(assemble.writing(context.folder, context.config, purpose=context.purpose))
+            store = stack.enter_context(
+                assemble.writing(context.folder, context.config, purpose=context.purpose)
+            )
         report = exchange.import_lines(store, lines, dry_run=dry_run)
     if as_json:
         context.result(json.dumps({**dataclasses.asdict(report), "planned": dry_run}, indent=2))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from library.catalog import Connection, forgetting, reading
+from library.catalog import Connection, forgetting
 from library.catalog.forgetting import Chosen
 from library.errors import UsageError
 from library.overview import Folder, indexed_folders
@@ -21,6 +21,7 @@ from library.store import Store
 from oko import assemble, exits
 from oko.aligned import count
 from oko.context import Context
+from oko.searching import status
 
 DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
 SHOWN = 10
@@ -61,7 +62,8 @@ def forget(context: Context, args: argparse.Namespace) -> int:
         if not (args.yes or _confirmed(context, selection)):
             context.note("Nothing was deleted.")
             return exits.DONE
-        _, is_clean = store.forget(selection.files, root_ids=[root.id for root in selection.roots])
+        with status(context, "Forgetting"):
+            _, is_clean = store.forget(selection.files, root_ids=[root.id for root in selection.roots])
     return _report(context, selection, as_json=args.json, is_clean=is_clean)
 
 
@@ -73,7 +75,8 @@ def _check(args: argparse.Namespace) -> str | None:
         raise UsageError("--older-than and --include-offline go with --missing")
     if not (args.yes or args.dry_run or sys.stdin.isatty()):
         raise UsageError(
-            "oko forget deletes for good, and nobody is here to be asked", hint="Add --yes, or look first: --dry-run"
+            "oko forget deletes for good, and nobody is here to be asked",
+            hint="Add --yes, or look first: --dry-run",
         )
     return cutoff(args.older_than) if args.older_than else None
 
@@ -115,9 +118,16 @@ def _take(c: Connection, found: Selection, roots: Sequence[Folder], path: Path) 
                 found.files += forgetting.files_below(c, root.id, os.fsencode(place.relative_to(root.path)))
         if (len(found.files), len(found.roots)) != before:
             return
-    if any(root in found.roots for root in roots for place in spellings(path) if root.path in (place, *place.parents)):
+    if any(
+        root in found.roots
+        for root in roots
+        for place in spellings(path)
+        if root.path in (place, *place.parents)
+    ):
         return  # a root named before holds it
-    raise UsageError(f"the library knows nothing about {display_path(path)}", hint="oko status lists its folders.")
+    raise UsageError(
+        f"the library knows nothing about {display_path(path)}", hint="oko status lists its folders."
+    )
 
 
 def spellings(path: Path) -> list[Path]:
@@ -134,7 +144,11 @@ def _take_missing(
     for root in roots:
         files = forgetting.missing_files(c, root.id, before=before)
         if wanted:
-            files = [each for each in files if any(place == each.path or place in each.path.parents for place in wanted)]
+            files = [
+                each
+                for each in files
+                if any(place == each.path or place in each.path.parents for place in wanted)
+            ]
         if files and root.is_offline and not args.include_offline:
             found.protected.append(root)
         else:
@@ -151,7 +165,9 @@ def _confirmed(context: Context, selection: Selection) -> bool:
 
 def _plan_lines(selection: Selection) -> list[str]:
     lines = [f"  {display_path(root.path)} (the whole folder)" for root in selection.roots]
-    within = [each.path for each in selection.files if not any(r.path in each.path.parents for r in selection.roots)]
+    within = [
+        each.path for each in selection.files if not any(r.path in each.path.parents for r in selection.roots)
+    ]
     lines += [f"  {display_path(path)}" for path in within[:SHOWN]]
     if len(within) > SHOWN:
         lines.append(f"  and {len(within) - SHOWN:,} more")
@@ -174,7 +190,9 @@ def _report(
 ) -> int:
     back = [] if selection.is_empty else _come_back(selection)
     if as_json:
-        context.result(json.dumps(_as_object(selection, planned=planned, is_clean=is_clean, back=len(back)), indent=2))
+        context.result(
+            json.dumps(_as_object(selection, planned=planned, is_clean=is_clean, back=len(back)), indent=2)
+        )
         return exits.DONE if is_clean else exits.FAILED
     if planned and not selection.is_empty:
         for line in _plan_lines(selection)[:-1]:
@@ -182,11 +200,13 @@ def _report(
     verb = "Would forget" if planned else "Forgotten:"
     context.result("Nothing to forget." if selection.is_empty else f"{verb} {_summary(selection)}.")
     for root in selection.protected:
-        context.note(f"{display_path(root.path)} seems to be offline; its missing files stay (--include-offline takes them too).")
+        context.note(
+            f"{display_path(root.path)} seems to be offline; its missing files stay (--include-offline takes them too)."
+        )
     if back:
         context.note(
-            f"{count(len(back), 'file')} still on disk: the next `oko index` takes them again, unless you exclude them "
-            '(exclude = ["..."] in config.toml) or move them.'
+            f"{count(len(back), 'file')} still on disk, which the next `oko index` takes again, unless you move or "
+            'exclude them (exclude = ["..."] in config.toml).'
         )
     if not is_clean:
         context.note(

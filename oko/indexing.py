@@ -10,6 +10,7 @@ from pathlib import Path
 
 from indexer.pipeline import IndexRun, plan_run, targets_for
 from library.catalog import reading as catalog_reading
+from library.encoder import Encoder
 from library.errors import NoLibrary, UsageError
 from library.records import IndexReport
 from library.store import Store
@@ -50,6 +51,16 @@ def index(
             run.report.interrupted = True
         if store.default_model() is None:
             store.set_default_model(spec.name)
+    return run.report
+
+
+def embed_with(context: Context, store: Store, encoder: Encoder) -> IndexReport:
+    """Bring all known folders up to date with one model, whichever the library's own is. Ctrl-C ends it early."""
+    run = IndexRun(store, encoder, assemble.index_settings(context.config, context.folder, encoder))
+    try:
+        show(run.steps(targets_for(store, [])), context.notes)
+    except KeyboardInterrupt:
+        run.report.interrupted = True
     return run.report
 
 

@@ -19,6 +19,7 @@ from library.records import SearchResult, display_path
 from library.store import Store
 from oko.context import Context, write_text
 
+PREVIEW_COLUMNS = 40
 SHEET_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -123,7 +124,12 @@ def _remarks(result: SearchResult) -> str:
 
 
 def print_previews(context: Context, store: Store, results: Sequence[SearchResult]) -> None:
-    """The photos themselves, drawn in the terminal by whatever it can do (Kitty, sixel, or half blocks)."""
+    """The photos themselves, drawn by whatever the terminal can do (Kitty, sixel, or half blocks).
+
+    Raises UsageError if standard output is no terminal with a size.
+    """
+    if not context.console.is_terminal or not os.get_terminal_size().columns:
+        raise UsageError("--preview draws in a terminal, and this is none", hint="Use --sheet FILE instead.")
     from textual_image.renderable import Image as TerminalImage
 
     from library.images import decode
@@ -133,21 +139,20 @@ def print_previews(context: Context, store: Store, results: Sequence[SearchResul
     for rank, result in enumerate(results, 1):
         context.result(f"{rank:>3}  {result.score:.3f}  {display_path(result.path)}{_remarks(result)}")
         if result.id in pictures:
-            context.console.print(
-                TerminalImage(
-                    decode(pictures[result.id], name="thumbnail", max_pixels=10**7).image,
-                    width=40,
-                    height="auto",
-                )
-            )
+            picture = decode(pictures[result.id], name="thumbnail", max_pixels=10**7).image
+            context.console.print(TerminalImage(picture, width=PREVIEW_COLUMNS, height="auto"))
+
+
+def check_sheet(path: Path | None) -> None:
+    """Before any work is done: raises UsageError for a contact sheet in a format there is not."""
+    if path is not None and path.suffix.lower() not in SHEET_FORMATS:
+        raise UsageError(f"--sheet {path}: the name must end in {', '.join(SHEET_FORMATS)}")
 
 
 def write_sheet(store: Store, results: Sequence[SearchResult], path: Path, *, title: str) -> None:
-    """A contact sheet of the results' thumbnails. Raises UsageError for an unknown suffix or an unwritable place."""
+    """A contact sheet of the results' thumbnails. Raises UsageError for an unwritable place."""
     from library.sheets import Section, contact_sheet
 
-    if path.suffix.lower() not in SHEET_FORMATS:
-        raise UsageError(f"--sheet {path}: the name must end in {', '.join(SHEET_FORMATS)}")
     sheet = contact_sheet([Section(f"“{title}”" if title else "Results", sheet_cells(store, results))])
     try:
         sheet.save(path)

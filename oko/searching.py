@@ -16,8 +16,8 @@ import search.query
 from library import images
 from library.catalog import reading
 from library.encoder import Encoder
-from library.errors import UsageError
-from library.records import ModelStamp, PhotoFilter
+from library.errors import PictureError, UsageError
+from library.records import ModelStamp, PhotoFilter, display_path
 from library.store import Store
 from oko.context import Context
 
@@ -54,10 +54,14 @@ def photo_filter(args: argparse.Namespace) -> PhotoFilter:
 
 
 def read_picture(context: Context, path: Path) -> Image.Image:
-    """An upright RGB picture from a file. Raises PictureError."""
+    """An upright RGB picture from a file. Raises PictureError, naming the file."""
     config = context.config
-    data = images.read_bytes(path.expanduser(), max_bytes=config.max_file_mb * 1_000_000)
-    return images.decode(data, name=str(path), max_pixels=config.max_megapixels * 1_000_000).image
+    try:
+        data = images.read_bytes(path.expanduser(), max_bytes=config.max_file_mb * 1_000_000)
+        return images.decode(data, name=str(path), max_pixels=config.max_megapixels * 1_000_000).image
+    except PictureError as e:
+        e.message = f"{display_path(path)}: {e.message}"
+        raise
 
 
 def query_vector(

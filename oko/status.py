@@ -39,7 +39,11 @@ Problem = tuple[bytes, str, str]
 
 def print_overview(context: Context, overview: Overview) -> None:
     """The overview for people."""
-    rows = [("Library", display_path(overview.folder)), ("Photos", _photos(overview)), ("Files", _files(overview))]
+    rows = [
+        ("Library", display_path(overview.folder)),
+        ("Photos", _photos(overview)),
+        ("Files", _files(overview)),
+    ]
     rows += _labelled("Folders", columns(map(_folder_cells, overview.roots), right=frozenset({1})))
     rows += _labelled("Models", columns(map(_model_cells, overview.models), right=frozenset({1, 2, 3})))
     rows.append(("Disk", _disk(overview)))
@@ -70,7 +74,10 @@ def _folder_cells(folder: Folder) -> tuple[str, ...]:
 
 
 def _model_cells(model: ModelUse) -> tuple[str, ...]:
-    index = INDEX_STATES.get(model.index) or f"index behind by {model.index_behind:,} (the next search catches up)"
+    index = (
+        INDEX_STATES.get(model.index)
+        or f"index behind by {model.index_behind:,} (the next search catches up)"
+    )
     own = "the library's own; " if model.is_library_model else ""
     taken = size(model.vectors_bytes + model.index_bytes)
     return model.stamp.name, count(model.photos, "photo"), percent(model.share_complete), taken, own + index
@@ -102,7 +109,8 @@ def run_sentence(run: LastRun) -> str:
     parts = [count(report.scanned, "file") + " seen", count(report.embedded, "photo") + " embedded"]
     rest = ((report.moved, "moved"), (report.missing, "gone missing"), (report.unreadable, "unreadable"))
     parts += [f"{number:,} {word}" for number, word in (*rest, (report.failed, "failed")) if number]
-    return ", ".join(parts) + f", {report.elapsed_s:,.0f} s"
+    took = f"{report.elapsed_s:.1f} s" if report.elapsed_s < 60 else f"{report.elapsed_s / 60:,.0f} min"
+    return f"{', '.join(parts)}, in {took}"
 
 
 def _writer(writer: dict[str, Any] | None) -> str:

@@ -56,6 +56,11 @@ def jpeg_scene(seed: int) -> bytes:
     return jpeg_bytes(scene(seed, (64, 48)))
 
 
+def nothing_embedded(report: IndexReport) -> bool:
+    """Whether a run neither embedded nor failed on anything."""
+    return (report.embedded, report.unreadable, report.failed) == (0, 0, 0)
+
+
 @dataclass
 class Album:
     """Photos in `photos`, the library in `library`; `index` runs the real pipeline with the encoder."""
@@ -133,6 +138,10 @@ class Album:
             found[str(path.relative_to(home) if home in path.parents else path)] = row
         return found
 
+    def ids(self) -> dict[str, int | None]:
+        """Photo by path."""
+        return {path: row.photo_id for path, row in self.rows().items()}
+
     def states(self) -> dict[str, str]:
         return {path: row.state for path, row in self.rows().items()}
 
@@ -171,6 +180,10 @@ class Album:
 
     def check(self) -> None:
         """Catalog, disk and FAISS agree; every vector is that of its own file."""
+        self._check_files(self.check_vectors())
+
+    def check_vectors(self) -> dict[int, NDArray[np.float32]]:
+        """FAISS holds exactly what the catalog does, which is returned: vectors by photo."""
         with self.reading() as store:
             model_id = store.model_id(self.encoder.stamp)
             with store.catalog.reading() as c:
@@ -180,12 +193,12 @@ class Album:
                     for i, v in zip(ids, rows, strict=True)
                 }
             ids, vectors = store.vectors(model_id, self.encoder.stamp.dim).contents()
-        self._check_files(stored)
         assert sorted(ids) == sorted(stored), "FAISS and the catalog hold the same photos"
         for key, vector in zip(ids, vectors, strict=True):
             np.testing.assert_allclose(vector, stored[int(key)], atol=1e-6)
         lost = select(embedding.c.photo_id).where(embedding.c.photo_id.not_in(select(file.c.photo_id)))
         assert self.ask(lost) == [], "no vector without a file"
+        return stored
 
     def _check_files(self, stored: dict[int, NDArray[np.float32]]) -> None:
         contents = {r.id: r.content_sha256 for r in self.ask(select(photo.c.id, photo.c.content_sha256))}

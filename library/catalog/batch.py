@@ -60,11 +60,14 @@ def write_batch(
     items: list[NewPhoto | KnownPhoto | FailedFile] = [*new, *known, *failed]
     batch = _look_up(c, root_id, items)
     number = writing.next_revision(c)
-    makers = {p.content_sha256: p for p in reversed(new)}
-    rewritten = _make_photos(batch, list(makers.values()))
+    firsts: dict[bytes, NewPhoto] = {}
+    for each in new:
+        firsts.setdefault(each.content_sha256, each)
+    makers = list(firsts.values())
+    rewritten = _make_photos(batch, makers)
     if rewritten:
         writing.forget_vectors(c, rewritten, number)
-    ids, vectors = _write_embeddings(batch, model_id, list(makers.values()), number)
+    ids, vectors = _write_embeddings(batch, model_id, makers, number)
     lost = [k.stamp for k in known if k.content_sha256 not in batch.owners]
     sound: list[NewPhoto | KnownPhoto] = [*new, *known]
     for item in sound:
@@ -83,13 +86,16 @@ def _look_up(c: Connection, root_id: int, items: Sequence[NewPhoto | KnownPhoto 
     paths = [item.stamp.path for item in items]
     contents = [item.content_sha256 for item in items if not isinstance(item, FailedFile)]
     rows = {r.path: r for r in rows_at(c, root_id, paths)}
-    known = c.execute(select(photo.c.content_sha256, photo.c.id).where(photo.c.content_sha256.in_(contents)))
-    owners: dict[bytes, int] = {r[0]: r[1] for r in known}
     photos = {r.photo_id for r in rows.values() if r.photo_id is not None}
     counts = c.execute(
         select(file.c.photo_id, func.count()).where(file.c.photo_id.in_(photos)).group_by(file.c.photo_id)
     )
-    return _Batch(c, root_id, rows, owners, Counter({r[0]: r[1] for r in counts}))
+    return _Batch(c, root_id, rows, _owners(c, contents), Counter({r[0]: r[1] for r in counts}))
+
+
+def _owners(c: Connection, contents: Sequence[bytes]) -> dict[bytes, int]:
+    rows = c.execute(select(photo.c.content_sha256, photo.c.id).where(photo.c.content_sha256.in_(contents)))
+    return {r.content_sha256: r.id for r in rows}
 
 
 def _make_photos(batch: _Batch, makers: Sequence[NewPhoto]) -> list[int]:
@@ -132,13 +138,13 @@ def _insert_photos(batch: _Batch, items: Sequence[NewPhoto]) -> None:
     if not items:
         return
     added = {"added_at": now()}
-    statement = insert(photo).returning(photo.c.id, sort_by_parameter_order=True)
-    ids = batch.c.execute(statement, [{**_columns(item), **added} for item in items]).scalars().all()
-    batch.owners.update({item.content_sha256: key for key, item in zip(ids, items, strict=True)})
-    batch.fresh.update(ids)
+    batch.c.execute(insert(photo), [{**_columns(item), **added} for item in items])
+    owners = _owners(batch.c, [item.content_sha256 for item in items])
+    batch.owners.update(owners)
+    batch.fresh.update(owners.values())
     batch.c.execute(
         insert(thumbnail),
-        [{"photo_id": key, "webp": item.thumbnail} for key, item in zip(ids, items, strict=True)],
+        [{"photo_id": owners[item.content_sha256], "webp": item.thumbnail} for item in items],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,10 +90,16 @@ def _require_file(path: Path, *, create: bool) -> None:
 def _use_wal(engine: Engine) -> None:
     # Only now that the database is known to be ours; the mode stays with the file, so that readers find it.
     connection = engine.raw_connection()
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     try:
-        connection.cursor().execute("PRAGMA journal_mode = WAL")
-    except sqlite3.Error as e:
-        raise DBAPIError("PRAGMA journal_mode = WAL", None, e) from e
+        while connection.cursor().execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                connection.cursor().execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as e:
+                # SQLite does not wait by itself here when a reader has just opened the new file.
+                if time.monotonic() > deadline:
+                    raise DBAPIError("PRAGMA journal_mode = WAL", None, e) from e
+                time.sleep(0.02)
     finally:
         connection.close()
 

@@ -84,7 +84,8 @@ def scrub_runs(c: Connection, paths: Iterable[Path]) -> None:
     for row in c.execute(select(run.c.id, run.c.report).where(run.c.report.is_not(None))).all():
         report = json.loads(row.report)
         for key in ("problems", "offline_roots"):
-            report[key] = [text for text in report.get(key, []) if not _names_any(text, names)]
+            if key in report:
+                report[key] = [text for text in report[key] if not _names_any(text, names)]
         c.execute(update(run).where(run.c.id == row.id).values(report=json.dumps(report)))
 
 

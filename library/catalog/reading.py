@@ -137,20 +137,25 @@ def hidden_photo_ids(c: Connection) -> NDArray[np.int64]:
 
 def matching_photo_ids(c: Connection, wanted: PhotoFilter) -> NDArray[np.int64]:
     """Photos that pass the filter, ascending."""
-    return _ids(c, select(photo.c.id).where(*_conditions(c, wanted)))
+    found = _ids(c, select(photo.c.id).where(*_conditions(c, wanted)))
+    if wanted.include_missing or wanted.folders:
+        return found
+    return np.setdiff1d(found, hidden_photo_ids(c), assume_unique=True)
 
 
 def _ids(c: Connection, query: Select[Any]) -> NDArray[np.int64]:
-    return np.unique(np.fromiter((row[0] for row in c.execute(query)), dtype=np.int64))
+    return np.unique(np.array(c.execute(query).scalars().all(), dtype=np.int64))
 
 
 def _conditions(c: Connection, wanted: PhotoFilter) -> list[Any]:
-    files = [file.c.photo_id == photo.c.id]
-    if not wanted.include_missing:
-        files.append(file.c.state == FileState.INDEXED)
+    # Sub-queries that stand for themselves, never correlated ones: SQLite may run those through the wrong index, and
+    # then 300,000 photos take minutes instead of a fraction of a second.
+    found: list[Any] = []
     if wanted.folders:
-        files.append(or_(*(_in_folder(c, folder) for folder in wanted.folders)))
-    found: list[Any] = [exists().where(*files)]
+        files = select(file.c.photo_id).where(or_(*(_in_folder(c, folder) for folder in wanted.folders)))
+        present = file.c.photo_id.is_not(None)
+        states = [] if wanted.include_missing else [file.c.state == FileState.INDEXED]
+        found.append(photo.c.id.in_(files.where(present, *states)))
     if wanted.taken_after:
         found.append(photo.c.taken_at >= wanted.taken_after)
     if wanted.taken_before:
@@ -165,7 +170,7 @@ def _conditions(c: Connection, wanted: PhotoFilter) -> list[Any]:
         )
         found.append(names.icontains(wanted.camera, autoescape=True))
     found += [
-        exists().where(tag.c.photo_id == photo.c.id, tag.c.name == name, tag.c.state != "rejected")
+        photo.c.id.in_(select(tag.c.photo_id).where(tag.c.name == name, tag.c.state != "rejected"))
         for name in wanted.tags
     ]
     return found

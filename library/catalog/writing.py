@@ -74,9 +74,12 @@ def _prefixed(companions: bytes, prefix: bytes) -> bytes:
     return b"\0".join(prefix + each for each in companions.split(b"\0")) if companions else b""
 
 
-def mark_scanned(c: Connection, root_id: int, *, offline: bool) -> None:
-    """Remember when a root was looked at, and whether it seemed to be there."""
-    c.execute(update(root).where(root.c.id == root_id).values(scanned_at=now(), offline=int(offline)))
+def mark_scanned(c: Connection, root_id: int, *, offline: bool, back: bool) -> None:
+    """Remember when a root was looked at; once it seemed to be away, it does until some of its files are back."""
+    seen: dict[str, Any] = {"scanned_at": now()}
+    if offline or back:
+        seen["offline"] = int(offline)
+    c.execute(update(root).where(root.c.id == root_id).values(seen))
 
 
 def ensure_model(c: Connection, stamp: ModelStamp) -> int:

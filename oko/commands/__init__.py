@@ -1,6 +1,6 @@
-"""One thin module a command, named after it with a trailing underscore: `add_arguments(parser)` and `run(args, context)`.
+"""One thin module a command: `add_arguments(parser)` and `run(args, context)`.
 
-The first line of a module's docstring is its help. Heavy imports happen inside `run`.
+It is named after the command with a trailing underscore. The first line of a module's docstring is its help. Heavy imports happen inside `run`.
 """
 
 COMMANDS = (

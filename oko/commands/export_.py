@@ -12,12 +12,21 @@ from oko.context import Context
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
-        "file", nargs="?", type=Path, metavar="FILE", help="JSON Lines of confirmed and rejected tags (default: standard output)"
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="JSON Lines of confirmed and rejected tags (default: standard output)",
     )
     parser.add_argument(
-        "--embeddings", type=Path, metavar="DIR", help="write the vectors instead, in clip-retrieval's layout (needs oko[export])"
+        "--embeddings",
+        type=Path,
+        metavar="DIR",
+        help="write the vectors instead, in clip-retrieval's layout (needs oko[export])",
     )
-    parser.add_argument("--model", metavar="NAME", help="with --embeddings: whose vectors (default: the library's own model)")
+    parser.add_argument(
+        "--model", metavar="NAME", help="with --embeddings: whose vectors (default: the library's own model)"
+    )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

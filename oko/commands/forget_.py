@@ -10,13 +10,21 @@ from oko.context import Context
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files or folders; they may be gone already")
     parser.add_argument(
-        "--missing", action="store_true", help="only files that are not on disk any more (below PATH, or anywhere)"
+        "paths", nargs="*", type=Path, metavar="PATH", help="files or folders; they may be gone already"
     )
-    parser.add_argument("--older-than", metavar="AGE", help="with --missing: gone for longer than 30d, 12w, 6m or 1y")
     parser.add_argument(
-        "--include-offline", action="store_true", help="with --missing: also where a whole folder or drive is away"
+        "--missing",
+        action="store_true",
+        help="only files that are not on disk any more (below PATH, or anywhere)",
+    )
+    parser.add_argument(
+        "--older-than", metavar="AGE", help="with --missing: gone for longer than 30d, 12w, 6m or 1y"
+    )
+    parser.add_argument(
+        "--include-offline",
+        action="store_true",
+        help="with --missing: also where a whole folder or drive is away",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")

@@ -75,6 +75,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from oko import assemble, render, searching
 
     wanted = searching.photo_filter(args)
+    render.check_sheet(args.sheet)
     with assemble.reading(context.folder, context.config) as store:
         spec = assemble.choose_model(context.folder, context.config, store, context.note)
         encoder = assemble.make_encoder(spec, context.config)

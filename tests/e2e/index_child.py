@@ -2,8 +2,9 @@
 
     python -m tests.e2e.index_child BASE [--delay S] [--batch N] [--log FILE]
 
-BASE/photos is indexed into BASE/library. Prints a line for each step: phase, files done, seconds since the start, resident memory in bytes. With --log,
-the number of pictures of each batch is appended to the file before its vectors are returned.
+BASE/photos is indexed into BASE/library. Prints a line for each step: phase, files done, seconds since the
+start, resident memory in bytes. With --log, the number of pictures of each batch is appended to the file before
+its vectors are returned.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def test_index_search_and_classify(tmp_path: Path) -> None:
         label = library.classify(tmp_path / "photos/chelsea.png", ["a dog", "a cat"], top=1)[0]
     assert (report.embedded, report.unreadable) == (16, 0)
     assert [(step.done, step.total) for step in seen if step.phase == "index"] == [(0, 16), (8, 16), (16, 16)]
-    assert [result.path.name for result in best][0] == "chelsea.png"
+    assert next(result.path.name for result in best) == "chelsea.png"
     assert alike[0].path == photos[0]
     assert (label.name, label.probability > 0.9) == ("a cat", True)
 

@@ -33,7 +33,7 @@ def test_the_best_labels_come_first() -> None:
     best = Classifier(ENCODER, ["green", "red", "blue"], templates=TEMPLATES).best(
         pictures((230, 25, 25)), 2
     )[0]
-    assert [label.name for label in best][0] == "red"
+    assert next(label.name for label in best) == "red"
     assert len(best) == 2
     assert best[0].probability > best[1].probability
 

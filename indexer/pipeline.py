@@ -16,9 +16,9 @@ from indexer.changes import Changes, compare
 from indexer.decode import Decoder, Limits, Prepared, ordered_map
 from indexer.embed import embed
 from indexer.scan import Rules, Scan, ScanLog
-from library.catalog import Connection, reading
+from indexer.targets import NO_ID, Target, planned_targets, targets_for
+from library.catalog import reading
 from library.encoder import Encoder
-from library.errors import UsageError
 from library.records import (
     FailedFile,
     FileRow,
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 WRITE_BATCH = 512
 PROBLEMS_SHOWN = 10
 SCAN_STEP = 500
-NO_ID = -1  # no row has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +60,6 @@ class Progress:
     phase: str
     done: int
     total: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One root, and the part of it that is to be looked at (b"" means all)."""
-
-    root: Root
-    below: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +117,15 @@ class IndexRun:
         self.settings = settings
         self.report = IndexReport()
         self._on_batch = on_batch
-        self._model_id = store.use_model(encoder.stamp)
+        self._model_id = NO_ID
 
-    def steps(self, targets: Sequence[Target]) -> Iterator[Progress]:
-        """Do the run. Whatever was written when it is left early stays."""
+    def steps(self, paths: Sequence[Path] = ()) -> Iterator[Progress]:
+        """Do the run over some folders or files, or over every known folder. What was written when it is left stays.
+
+        Raises UsageError for a path that is neither there nor known, before the model is loaded.
+        """
+        targets = targets_for(self.store, paths, self.settings.rules)
+        self._model_id = self.store.use_model(self.encoder.stamp)
         run_id = self.store.start_run("index")
         started = time.monotonic()
         complete = False
@@ -244,7 +240,7 @@ def look(
 ) -> Generator[Progress, None, Changes]:
     """Scan one target and compare it with the catalog; nothing is written but the report."""
     stamps: list[FileStamp] = []
-    scan = Scan(target.root.path, settings.rules)
+    scan = Scan(target.root.path, settings.rules, target.elsewhere)
     if os.path.isdir(target.root.path):
         for stamp in scan.stamps(target.below):
             stamps.append(stamp)
@@ -264,16 +260,11 @@ def plan_run(
     store: Store | None, stamp: ModelStamp, settings: Settings, paths: Sequence[Path], report: IndexReport
 ) -> Iterator[Progress]:
     """Fill the report with what a run would find, `embedded` being the files it would read. Writes nothing."""
-    roots: list[Root] = []
     model_id = None
     if store is not None:
         with store.catalog.reading() as c:
-            roots, model_id = reading.roots(c), reading.model_id(c, stamp)
-    absolute = [_absolute(path) for path in paths]
-    targets = [_known_target(path, roots) or Target(Root(NO_ID, _existing(path))) for path in absolute] or [
-        Target(root) for root in roots
-    ]
-    for target in targets:
+            model_id = reading.model_id(c, stamp)
+    for target in planned_targets(store, paths, settings.rules):
         changes = yield from look(store, NO_ID if model_id is None else model_id, settings, target, report)
         _count(report, changes)
         report.embedded += len(changes.work[: settings.limit])
@@ -297,61 +288,3 @@ def _note_scan(report: IndexReport, seen: ScanLog) -> None:
 def _note_problem(report: IndexReport, sentence: str) -> None:
     if len(report.problems) < PROBLEMS_SHOWN:
         report.problems.append(sentence)
-
-
-def targets_for(store: Store, paths: Sequence[Path]) -> list[Target]:
-    """Which roots, and which parts of them, the paths mean; no paths mean every root. New folders become roots.
-
-    Raises UsageError for a path that is neither there nor known, and for a file outside the indexed folders.
-    """
-    with store.catalog.reading() as c:
-        roots = reading.roots(c)
-    if not paths:
-        return [Target(root) for root in roots]
-    found = [_known_target(path, roots) or _new_target(store, path) for path in map(_absolute, paths)]
-    with store.catalog.reading() as c:
-        left = {root.id for root in reading.roots(c)}
-        for target in found:
-            _require_known(c, target)
-    whole = {target.root.id for target in found if not target.below}
-    unique = {
-        (t.root.id, t.below): t
-        for t in found
-        if t.root.id in left and (not t.below or t.root.id not in whole)
-    }
-    return list(unique.values())
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.realpath(path.expanduser()))
-
-
-def _known_target(path: Path, roots: Sequence[Root]) -> Target | None:
-    for root in roots:
-        if root.path == path:
-            return Target(root)
-        if root.path in path.parents:
-            return Target(root, os.fsencode(path.relative_to(root.path)))
-    return None
-
-
-def _require_known(c: Connection, target: Target) -> None:
-    path = Path(os.fsdecode(os.path.join(os.fsencode(target.root.path), target.below)))
-    there = not target.below or os.path.lexists(path)
-    if not there and next(reading.file_rows(c, target.root.id, NO_ID, target.below), None) is None:
-        raise UsageError(f"there is no file or folder {path}", hint="Look at the spelling.")
-
-
-def _new_target(store: Store, path: Path) -> Target:
-    return Target(store.add_root(_existing(path)))
-
-
-def _existing(path: Path) -> Path:
-    if os.path.isdir(path):
-        return path
-    if os.path.exists(path):
-        raise UsageError(
-            f"{path} is a file outside the indexed folders",
-            hint=f"oko indexes folders: oko index '{path.parent}'",
-        )
-    raise UsageError(f"there is no folder {path}", hint="Look at the spelling, or connect the drive.")

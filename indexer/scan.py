@@ -58,6 +58,7 @@ class Scan:
 
     root: Path
     rules: Rules
+    elsewhere: frozenset[bytes] = frozenset()  # folders inside that are roots of their own, absolute
     log: ScanLog = field(default_factory=ScanLog)
     _include: GitIgnoreSpec = field(init=False)
     _exclude: GitIgnoreSpec = field(init=False)
@@ -120,11 +121,11 @@ class Scan:
             if entry.is_symlink() and not self.rules.follow_symlinks:
                 self.log.skipped["symbolic links"] += 1
             elif entry.is_dir():
-                if not self._refused(relative, entry, is_folder=True):
+                if not self._refused(relative, is_folder=True):
                     inner.append(relative)
             elif os.path.splitext(entry.name)[1].lower() in LIVE_SUFFIXES:
                 movies.add(relative)
-            elif self._is_picture(entry) and not self._refused(relative, entry, is_folder=False):
+            elif self._is_picture(entry) and not self._refused(relative, is_folder=False):
                 status = entry.stat()
                 files[relative] = FileStamp(
                     relative, status.st_size, status.st_mtime_ns, _signed(status.st_ino)
@@ -146,26 +147,36 @@ class Scan:
         self.log.skipped["not pictures"] += 1
         return False
 
-    def _refused(self, relative: bytes, entry: os.DirEntry[bytes], *, is_folder: bool) -> bool:
-        name = entry.name.lower()
+    def enters(self, folder: bytes) -> bool:
+        """Whether the rules let a walk from the root come to this folder (relative to the root)."""
+        parts = folder.split(b"/")
+        return all(
+            self._refusal(b"/".join(parts[: n + 1]), is_folder=True) is None for n in range(len(parts))
+        )
+
+    def _refused(self, relative: bytes, *, is_folder: bool) -> bool:
+        reason = self._refusal(relative, is_folder=is_folder)
+        if reason is not None:
+            self.log.skipped[reason] += 1
+        return reason is not None
+
+    def _refusal(self, relative: bytes, *, is_folder: bool) -> str | None:
+        """The rule by which a file or folder is not taken, in words, or None."""
+        name = os.path.basename(relative).lower()
         if name.startswith(b"._") or (name.startswith(b".") and not self.rules.hidden):
-            reason = "hidden"
-        elif is_folder and (name in SKIPPED_FOLDERS or relative.lower().endswith(SKIPPED_FOLDER_SUFFIXES)):
-            reason = "folders of previews, bins and caches"
-        elif is_folder and os.path.realpath(entry.path) in self.rules.own_folders:
-            reason = "oko's own library"
-        elif self._matches(self._exclude, relative, is_folder=is_folder):
-            reason = "excluded by a pattern"
-        elif (
-            not is_folder
-            and self.rules.include
-            and not self._matches(self._include, relative, is_folder=False)
-        ):
-            reason = "not included by a pattern"
-        else:
-            return False
-        self.log.skipped[reason] += 1
-        return True
+            return "hidden"
+        if is_folder and (name in SKIPPED_FOLDERS or relative.lower().endswith(SKIPPED_FOLDER_SUFFIXES)):
+            return "folders of previews, bins and caches"
+        if self._matches(self._exclude, relative, is_folder=is_folder):
+            return "excluded by a pattern"
+        if is_folder:
+            real = os.path.realpath(os.path.join(os.fsencode(self.root), relative))
+            if real in self.rules.own_folders:
+                return "oko's own library"
+            return "folders indexed on their own" if real in self.elsewhere else None
+        if self.rules.include and not self._matches(self._include, relative, is_folder=False):
+            return "not included by a pattern"
+        return None
 
     def _matches(self, spec: GitIgnoreSpec, relative: bytes, *, is_folder: bool) -> bool:
         return bool(spec.patterns) and spec.match_file(os.fsdecode(relative) + "/" * is_folder)

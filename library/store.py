@@ -252,17 +252,9 @@ class Store:
         loaded.revision, loaded.checked = written.revision + bool(written.removed), False
 
     def add_root(self, path: Path) -> Root:
-        """The root that holds `path`: an existing one around it, or a new one that takes over those inside it."""
+        """The root at `path` (absolute), made if it is new."""
         with self.catalog.writing() as c:
-            known = reading.roots(c)
-            for each in known:
-                if each.path == path or each.path in path.parents:
-                    return each
-            root_id = writing.ensure_root(c, path)
-            for each in known:
-                if path in each.path.parents:
-                    writing.swallow_root(c, root_id, each.id, os.fsencode(each.path.relative_to(path)))
-        return Root(root_id, path)
+            return Root(writing.ensure_root(c, path), path)
 
     def apply(
         self,

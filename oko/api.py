@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from indexer.pipeline import IndexRun, Progress, targets_for
+from indexer.pipeline import IndexRun, Progress
 from library.config import Config, load_config
 from library.encoder import Encoder
 from library.errors import NoLibrary
@@ -75,7 +75,7 @@ class Library:
             run = IndexRun(
                 store, encoder, assemble.index_settings(self.config, self.folder, encoder, retry=retry)
             )
-            for step in run.steps(targets_for(store, [Path(path) for path in paths])):
+            for step in run.steps([Path(path) for path in paths]):
                 if progress is not None:
                     progress(step)
             if store.default_model() is None:

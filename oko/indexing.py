@@ -8,10 +8,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from indexer.pipeline import IndexRun, plan_run, targets_for
+from indexer.pipeline import IndexRun, plan_run
 from library.catalog import reading as catalog_reading
 from library.encoder import Encoder
-from library.errors import NoLibrary, UsageError
+from library.errors import NoLibrary
 from library.records import IndexReport
 from library.store import Store
 from oko import assemble
@@ -37,16 +37,14 @@ def index(
     """Index some folders, or all that are known. Ctrl-C ends it early with everything done so far kept."""
     config = context.config
     with assemble.writing(context.folder, config, purpose=context.purpose, create=bool(paths)) as store:
+        _require_folders(store, paths)
         spec = assemble.choose_model(context.folder, config, store, context.note)
         encoder = assemble.make_encoder(spec, config)
-        targets = targets_for(store, paths)
-        if not targets:
-            raise UsageError("no folder has been indexed yet", hint="Name one: oko index ~/Pictures")
         run = IndexRun(
             store, encoder, assemble.index_settings(config, context.folder, encoder, retry=retry, limit=limit)
         )
         try:
-            show(run.steps(targets), context.notes)
+            show(run.steps(paths), context.notes)
         except KeyboardInterrupt:
             run.report.interrupted = True
         if store.default_model() is None:
@@ -54,11 +52,17 @@ def index(
     return run.report
 
 
+def _require_folders(store: Store, paths: Sequence[Path]) -> None:
+    with store.catalog.reading() as c:
+        if not paths and not catalog_reading.roots(c):
+            raise UsageError("no folder has been indexed yet", hint="Name one: oko index ~/Pictures")
+
+
 def embed_with(context: Context, store: Store, encoder: Encoder) -> IndexReport:
     """Bring all known folders up to date with one model, whichever the library's own is. Ctrl-C ends it early."""
     run = IndexRun(store, encoder, assemble.index_settings(context.config, context.folder, encoder))
     try:
-        show(run.steps(targets_for(store, [])), context.notes)
+        show(run.steps([]), context.notes)
     except KeyboardInterrupt:
         run.report.interrupted = True
     return run.report

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from indexer.pipeline import IndexRun, Settings, targets_for
+from indexer.pipeline import IndexRun, Settings
 from library import images
 from library.catalog import reading
 from library.config import Config
@@ -108,7 +108,7 @@ class Album:
         wanted: Sequence[Path] = () if every else paths or (self.photos,)
         with self.writing() as store:
             run = IndexRun(store, self.encoder, self.settings(**options))
-            for _ in run.steps(targets_for(store, wanted)):
+            for _ in run.steps(wanted):
                 pass
         return run.report
 
@@ -116,7 +116,7 @@ class Album:
         """A run over `photos`, step by step: (phase, files done)."""
         with self.writing() as store:
             run = IndexRun(store, self.encoder, self.settings(**options))
-            for step in run.steps(targets_for(store, [self.photos])):
+            for step in run.steps([self.photos]):
                 yield step.phase, step.done
 
     def exclude(self, *patterns: str) -> None:

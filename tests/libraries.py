@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from indexer.pipeline import IndexRun, targets_for
+from indexer.pipeline import IndexRun
 from library.config import Config
 from library.encoder import Encoder
 from library.fakes import COLOURS, FakeEncoder
@@ -34,7 +34,7 @@ def index(
     config = config or Config()
     with Store.open_writer(folder, purpose="test", timeout_s=5, create=True) as store:
         run = IndexRun(store, encoder, index_settings(config, folder, encoder))
-        for _ in run.steps(targets_for(store, [photos])):
+        for _ in run.steps([photos]):
             pass
         if store.default_model() is None:
             store.set_default_model(encoder.stamp.name)

@@ -47,33 +47,6 @@ def ensure_root(c: Connection, path: Path) -> int:
     )
 
 
-def swallow_root(c: Connection, outer_id: int, inner_id: int, prefix: bytes) -> None:
-    """Give the files of a root that lies inside another one to the outer root, keeping all that is known."""
-    prefix += b"/"
-    rows = c.execute(
-        select(file.c.id, file.c.path, file.c.companions).where(file.c.root_id == inner_id)
-    ).all()
-    taken = set(c.execute(select(file.c.path).where(file.c.root_id == outer_id)).scalars())
-    values = [
-        {"key": r.id, "new_path": prefix + r.path, "new_companions": _prefixed(r.companions, prefix)}
-        for r in rows
-        if prefix + r.path not in taken
-    ]
-    if values:
-        moved = update(file).where(file.c.id == bindparam("key"))
-        c.execute(
-            moved.values(
-                root_id=outer_id, path=bindparam("new_path"), companions=bindparam("new_companions")
-            ),
-            values,
-        )
-    c.execute(delete(root).where(root.c.id == inner_id))
-
-
-def _prefixed(companions: bytes, prefix: bytes) -> bytes:
-    return b"\0".join(prefix + each for each in companions.split(b"\0")) if companions else b""
-
-
 def mark_scanned(c: Connection, root_id: int, *, offline: bool, back: bool) -> None:
     """Remember when a root was looked at; once it seemed to be away, it does until some of its files are back."""
     seen: dict[str, Any] = {"scanned_at": now()}

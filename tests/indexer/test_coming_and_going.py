@@ -79,7 +79,7 @@ def test_a_file_moved_from_one_root_to_another(album: Album) -> None:
 
 
 @pytest.mark.parametrize("inner_first", [True, False])
-def test_nested_folders_in_either_order_are_one(tmp_path: Path, inner_first: bool) -> None:
+def test_nested_folders_in_either_order_are_seen_once(tmp_path: Path, inner_first: bool) -> None:
     album = Album(tmp_path)
     album.put("a.png", 1)
     album.put("in/b.png", 2)
@@ -89,10 +89,28 @@ def test_nested_folders_in_either_order_are_one(tmp_path: Path, inner_first: boo
     first, second = (album.index(path) for path in order)
     assert (first.embedded, second.embedded) == ((2, 1) if inner_first else (3, 0))
     assert sorted(album.rows()) == ["a.png", "in/b.png", "in/deep/c.jpg"]
-    assert len({row.root_id for row in album.rows().values()}) == 1
+    assert len({row.root_id for row in album.rows().values()}) == (2 if inner_first else 1)
     album.check()
-    report = album.index(every=True)
-    assert (report.unchanged, report.scanned) == (3, 3)
+    for report in (album.index(every=True), album.index(), album.index(album.photos, album.photos / "in")):
+        assert (report.unchanged, report.scanned, report.missing) == (3, 3, 0)
+    (album.photos / "in/b.png").rename(album.photos / "b.png")
+    report = album.index()
+    assert (report.embedded, report.known + report.moved) == (0, 1)
+    assert sorted(album.rows()) == ["a.png", "b.png", "in/deep/c.jpg"]
+
+
+@pytest.mark.parametrize("inner_first", [True, False])
+def test_a_folder_that_the_outer_walk_does_not_enter_stays_indexed(tmp_path: Path, inner_first: bool) -> None:
+    album = Album(tmp_path)
+    album.put("a.png", 1)
+    album.put(".hidden/b.png", 2)
+    order = (
+        [album.photos / ".hidden", album.photos] if inner_first else [album.photos, album.photos / ".hidden"]
+    )
+    assert [album.index(path).embedded for path in order] == [1, 1]
+    for report in (album.index(every=True), album.index()):
+        assert (report.unchanged, report.missing) == (2, 0)
+    album.check()
 
 
 def test_a_part_of_a_folder_leaves_the_rest_alone(album: Album) -> None:

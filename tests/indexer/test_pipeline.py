@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from indexer.pipeline import IndexRun, targets_for
+from indexer.pipeline import IndexRun
 from library import images
 from library.errors import OutOfMemory
 from library.fakes import FakeEncoder
@@ -172,7 +172,7 @@ def test_left_early_everything_done_so_far_is_kept(tmp_path: Path) -> None:
         album.put(f"{n:02}.png", n)
     with album.writing() as store:
         run = IndexRun(store, album.encoder, album.settings())
-        steps = run.steps(targets_for(store, [album.photos]))
+        steps = run.steps([album.photos])
         for step in steps:
             if step.phase == "index" and step.done >= 16:
                 break
@@ -236,7 +236,7 @@ def test_what_is_said_of_each_batch(tmp_path: Path) -> None:
             album.settings(),
             on_batch=lambda new: batches.append([p.stamp.path for p in new]),
         )
-        steps = [(s.phase, s.done, s.total) for s in run.steps(targets_for(store, [album.photos]))]
+        steps = [(s.phase, s.done, s.total) for s in run.steps([album.photos])]
     assert [len(batch) for batch in batches] == [8, 8, 4]
     assert sorted(itertools.chain.from_iterable(batches)) == [b"%02d.png" % n for n in range(20)]
     assert steps[0] == ("scan", 20, None)

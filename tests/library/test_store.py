@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from sqlalchemy import event
 
-from indexer.pipeline import IndexRun, targets_for
+from indexer.pipeline import IndexRun
 from library import store as store_module
 from library.catalog import engine, forgetting
 from library.errors import (
@@ -159,7 +159,7 @@ def test_a_writer_that_searches_follows_itself(album: Album, caplog: pytest.LogC
         model_id, dim = store.model_id(album.encoder.stamp), album.encoder.stamp.dim
         store.vectors(model_id, dim)
         run = IndexRun(store, album.encoder, album.settings())
-        for _ in run.steps(targets_for(store, [album.photos])):
+        for _ in run.steps([album.photos]):
             pass
         vector = album.fresh_vector(album.photos / "new.png")
         assert store.vectors(model_id, dim).search(vector, 1)[1][0] == pytest.approx(1, abs=1e-3)
@@ -206,7 +206,7 @@ def test_a_full_disk_keeps_what_was_committed(album: Album) -> None:
     with album.writing() as store:
         limit_pages(store, 4)
         run = IndexRun(store, album.encoder, album.settings())
-        steps = run.steps(targets_for(store, [album.photos]))
+        steps = run.steps([album.photos])
         with pytest.raises(DiskFull) as caught:
             list(steps)
     assert "kept" in caught.value.hint

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from indexer.pipeline import IndexRun, targets_for
+from indexer.pipeline import IndexRun
 from library.config import Config
 from library.fakes import FakeEncoder
 from library.models import ModelSpec, Registry
@@ -38,7 +38,7 @@ class SmallLibrary:
             run = IndexRun(
                 store, encoder, assemble.index_settings(Config(), self.folder, encoder, retry=retry)
             )
-            list(run.steps(targets_for(store, paths or [self.photos])))
+            list(run.steps(paths or [self.photos]))
             if store.default_model() is None:
                 store.set_default_model("one")
         return run.report

@@ -11,7 +11,7 @@ from pathlib import Path
 from indexer.pipeline import IndexRun, plan_run
 from library.catalog import reading as catalog_reading
 from library.encoder import Encoder
-from library.errors import NoLibrary
+from library.errors import NoLibrary, UsageError
 from library.records import IndexReport
 from library.store import Store
 from oko import assemble

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from library.catalog import Connection, reading
 from library.errors import LibraryUnreadable, UsageError
+from library.extras import how_to_install
 from library.store import Store
 
 # clip-retrieval's own number of rows a file (its `write_batch_size`).
@@ -64,9 +65,7 @@ def _parquet() -> ModuleType:
     try:
         import pyarrow.parquet
     except ImportError as e:
-        raise UsageError(
-            "writing embeddings needs the package pyarrow", hint="pip install 'oko[export]'"
-        ) from e
+        raise UsageError("writing embeddings needs the package pyarrow", hint=how_to_install("export")) from e
     module: ModuleType = pyarrow.parquet
     return module
 

@@ -29,7 +29,8 @@ The message says what happened, and to which file or setting; `hint` says what t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+
+from library.extras import how_to_install
 
 
 class OkoError(Exception):
@@ -107,10 +108,8 @@ class FileChanging(PictureError):
 class MissingExtra(PictureError):
     """The format needs an optional package, which the hint names; `extra` is its name in pyproject.toml."""
 
-    PACKAGES: ClassVar[dict[str, str]] = {"heic": "pillow-heif", "raw": "rawpy"}
-
     def __init__(self, message: str, *, extra: str) -> None:
-        super().__init__(message, hint=f"pip install {self.PACKAGES.get(extra, extra)}, then: oko retry")
+        super().__init__(message, hint=f"{how_to_install(extra)}, then: oko retry")
         self.extra = extra
 
 

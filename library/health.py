@@ -17,6 +17,7 @@ from pathlib import Path
 
 from library.catalog import checks, reading
 from library.errors import LibraryDamaged, OkoError
+from library.extras import how_to_install
 from library.folder import NETWORK_FILE_SYSTEMS, file_system
 from library.models import Registry
 from library.overview import index_state, library_model
@@ -245,7 +246,7 @@ def _model(store: Store) -> Iterator[Finding]:
             yield Finding("model_not_here", 1, f"The weights of {name} are not on this machine.", hint)
         if spec.needs_transformers and importlib.util.find_spec("transformers") is None:
             sentence = f"The library's model {name} needs the package transformers to read words."
-            yield Finding("missing_package", 1, sentence, "pip install 'oko[hub-tokenizers]'")
+            yield Finding("missing_package", 1, sentence, how_to_install("hub-tokenizers"))
     except OkoError as e:
         yield Finding("model_unknown", 1, _sentence(e.message), e.hint)
 
@@ -253,12 +254,12 @@ def _model(store: Store) -> Iterator[Finding]:
 def _extras(store: Store) -> Iterator[Finding]:
     for extra, (module, what) in EXTRAS.items():
         with store.catalog.reading() as c:
-            number = checks.unreadable_because(c, f"oko[{extra}]")
+            number = checks.unreadable_because(c, how_to_install(extra))
         if not number:
             continue
         if importlib.util.find_spec(module) is None:
             sentence = f"{what} files cannot be read, because the package {module} is not installed."
-            hint = f"pip install 'oko[{extra}]', then: oko retry"
+            hint = f"{how_to_install(extra)}, then: oko retry"
         else:
             sentence = f"{what} files could not be read before the package {module} was installed."
             hint = "Read them now: oko retry"

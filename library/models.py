@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from library.errors import ConfigError, ModelUnavailable, UnknownModel, UsageError
+from library.extras import how_to_install
 from library.presets import (
     BUILTIN,
     BUILTIN_NAME,
@@ -141,7 +142,7 @@ class Registry:
             better = f"for far better results: oko models use {best.name} ({size})"
             return Choice(BUILTIN, f"Using the built-in model; {better}.")
         if best.needs_transformers and not has_transformers():
-            needed = "pip install transformers"
+            needed = how_to_install("hub-tokenizers")
             return Choice(
                 BUILTIN, f"Using the built-in model: {best.name} is downloaded, but needs {needed}."
             )

@@ -16,7 +16,6 @@ BUILTIN_NAME = "builtin"
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 RECOMMENDED_PRESET = "balanced"
 HUB_PREFIX = "hf-hub:"
-TOKENIZERS_EXTRA = "hub-tokenizers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

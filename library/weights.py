@@ -18,6 +18,7 @@ from typing import Any
 import platformdirs
 
 from library.errors import ModelUnavailable, WeightsInvalid
+from library.extras import how_to_install
 from library.presets import HUB_PREFIX, ModelSpec
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def missing_transformers(name: str) -> ModelUnavailable:
     """The error for a model whose texts cannot be read without the optional package."""
     return ModelUnavailable(
         f"the model {name} needs the Python package transformers to read texts, and it is not installed",
-        hint="pip install transformers, or use the built-in model: --model builtin",
+        hint=f"{how_to_install('hub-tokenizers')}, or use the built-in model: --model builtin",
     )
 
 

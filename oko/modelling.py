@@ -15,10 +15,10 @@ from library.catalog import reading
 from library.config import ENVIRONMENT_PREFIX
 from library.encoder import Encoder
 from library.errors import NoLibrary, UsageError
+from library.extras import PACKAGES
 from library.folder import create_folder
 from library.models import ModelSpec, Registry
 from library.overview import indexed_folders
-from library.presets import TOKENIZERS_EXTRA
 from library.records import IndexReport, display_path
 from library.store import Store
 from library.weights import has_transformers, require_transformers
@@ -134,7 +134,7 @@ def _row(registry: Registry, spec: ModelSpec, own: str | None, photos: int) -> d
         "cached": registry.is_cached(spec),
         "photos": photos,
         "is_library_model": own is not None and own == spec.name,
-        "needs_package": f"oko[{TOKENIZERS_EXTRA}]" if lacks_package else None,
+        "needs_package": PACKAGES["hub-tokenizers"] if lacks_package else None,
     }
 
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--embeddings",
         type=Path,
         metavar="DIR",
-        help="write the vectors instead, in clip-retrieval's layout (needs oko[export])",
+        help="write the vectors instead, in clip-retrieval's layout (needs the package pyarrow)",
     )
     parser.add_argument(
         "--model", metavar="NAME", help="with --embeddings: whose vectors (default: the library's own model)"

@@ -226,7 +226,7 @@ def test_missing_extras(
     library: SmallLibrary, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with catalog(library) as c:
-        reason = "HEIC pictures need the package pillow-heif; pip install 'oko[heic]', then: oko retry"
+        reason = "HEIC pictures need the package pillow-heif; pip install pillow-heif, then: oko retry"
         c.execute("update file set reason = ? where path = ?", (reason, b"bad.jpg"))
     monkeypatch.setattr(health, "EXTRAS", {"heic": ("no_such_module", "HEIC")})
     finding = doctor(library, capsys)[1]["missing_package"]

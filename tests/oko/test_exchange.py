@@ -297,7 +297,7 @@ def test_embeddings_without_pyarrow(
     with pytest.raises(UsageError, match="pyarrow") as caught:
         export_embeddings(store, 1, 64, tmp_path / "out")
     store.close()
-    assert caught.value.hint == "pip install 'oko[export]'"
+    assert caught.value.hint == "pip install pyarrow"
     assert not (tmp_path / "out").exists()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from indexer.scan import PassedOver
 from library.records import FileRow, FileStamp, FileState
 
 # Above this share of a root's files vanishing at once, something is wrong with the drive, not with the photos.
@@ -28,6 +29,7 @@ class Changes:
         default_factory=list
     )  # another inode or companion, same content
     missing: list[int] = field(default_factory=list)
+    excluded: list[int] = field(default_factory=list)  # on disk perhaps, but kept out by a rule
     absorbed: dict[bytes, bytes] = field(
         default_factory=dict
     )  # once a photo of its own, now a companion of another
@@ -41,17 +43,25 @@ class Changes:
         """What has to be read, in this order: a content must find its new file before its old one is rewritten."""
         return [*self.added, *self.changed, *self.lacking]
 
-    @property
-    def suspicious(self) -> bool:
+    def is_suspicious(self, *, whole_root: bool) -> bool:
         """Whether so much vanished at once that the drive is the likelier cause."""
-        gone = len(self.missing)
-        return gone > 0 and (
-            gone == self.known or (gone >= SUSPICIOUS_FILES and gone > SUSPICIOUS_SHARE * self.known)
-        )
+        gone, known = len(self.missing), self.known - len(self.excluded)
+        if whole_root and 0 < gone == known:
+            return True
+        return gone >= SUSPICIOUS_FILES and gone > SUSPICIOUS_SHARE * known
 
 
-def compare(stamps: Iterable[FileStamp], rows: Iterable[FileRow], *, retry: bool = False) -> Changes:
-    """Sort the files of one root into `Changes`. With `retry`, unreadable files count as changed."""
+def compare(
+    stamps: Iterable[FileStamp],
+    rows: Iterable[FileRow],
+    *,
+    retry: bool = False,
+    passed_over: Callable[[bytes], PassedOver | None] = lambda path: None,
+) -> Changes:
+    """Sort the files of one root into `Changes`. With `retry`, unreadable files count as changed.
+
+    `passed_over` says of a path that has a row and no stamp why that is, if not because the file is gone.
+    """
     found = Changes()
     at = {row.path: row for row in rows}
     places = {(row.inode, row.size_bytes, row.mtime_ns): row.path for row in at.values() if row.inode}
@@ -68,8 +78,17 @@ def compare(stamps: Iterable[FileStamp], rows: Iterable[FileRow], *, retry: bool
     gone = [row for path, row in at.items() if path not in seen and path not in owner]
     _find_moves(found, gone, at)
     moved = {key for key, _ in found.moved}
-    found.missing = [row.id for row in gone if row.state != FileState.MISSING and row.id not in moved]
+    for row in gone:
+        if row.state != FileState.MISSING and row.id not in moved:
+            _sort_gone(found, row.id, passed_over(row.path))
     return found
+
+
+def _sort_gone(found: Changes, row_id: int, why: PassedOver | None) -> None:
+    if why is None:
+        found.missing.append(row_id)
+    elif why == PassedOver.EXCLUDED:
+        found.excluded.append(row_id)
 
 
 def _sort(found: Changes, stamp: FileStamp, row: FileRow | None, *, retry: bool, was_elsewhere: bool) -> None:

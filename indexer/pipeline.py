@@ -110,12 +110,15 @@ class IndexRun:
         encoder: Encoder,
         settings: Settings,
         *,
+        model_name: str | None = None,
         on_batch: Callable[[Sequence[NewPhoto]], None] | None = None,
     ) -> None:
+        """`model_name` is recorded as the library's own model, if it has none yet, before the first photo."""
         self.store = store
         self.encoder = encoder
         self.settings = settings
         self.report = IndexReport()
+        self._model_name = model_name
         self._on_batch = on_batch
         self._model_id = NO_ID
 
@@ -126,6 +129,8 @@ class IndexRun:
         """
         targets = targets_for(self.store, paths, self.settings.rules)
         self._model_id = self.store.use_model(self.encoder.stamp)
+        if self._model_name is not None and self.store.default_model() is None:
+            self.store.set_default_model(self._model_name)
         run_id = self.store.start_run("index")
         started = time.monotonic()
         complete = False
@@ -145,13 +150,13 @@ class IndexRun:
 
     def _apply(self, target: Target, changes: Changes) -> None:
         away = not target.root.path.is_dir()
-        offline = away or (changes.suspicious and not target.below)
+        offline = away or changes.is_suspicious(whole_root=not target.below)
         self.store.apply(
             target.root.id,
             moved=changes.moved,
             returned=changes.returned,
             restamped=changes.restamped,
-            missing=changes.missing,
+            missing=[*changes.missing, *changes.excluded],
             offline=offline,
         )
         if offline:
@@ -253,7 +258,7 @@ def look(
     if store is not None:
         with store.catalog.reading() as c:
             rows = list(reading.file_rows(c, target.root.id, model_id, target.below))
-    return compare(stamps, rows, retry=settings.retry)
+    return compare(stamps, rows, retry=settings.retry, passed_over=scan.passed_over)
 
 
 def plan_run(
@@ -276,6 +281,7 @@ def _count(report: IndexReport, changes: Changes) -> None:
     report.moved += len(changes.moved)
     report.returned += len(changes.returned)
     report.missing += len(changes.missing)
+    report.excluded += len(changes.excluded)
     report.companions += changes.companions
 
 

@@ -7,10 +7,12 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from library.errors import ConfigError
 from library.images import PICTURE_SUFFIXES, RAW_SUFFIXES, looks_like_picture
 from library.records import FileStamp, display_path
 
@@ -31,6 +33,14 @@ MAIN_SUFFIXES = frozenset(
     {b".jpg", b".jpeg", b".jpe", b".heic", b".heif"}
 )  # what RAW and videos go along with
 HEAD_BYTES = 32
+NOT_INCLUDED = "not included by a pattern"
+
+
+class PassedOver(StrEnum):
+    """Why a walk did not see a file that may well be there."""
+
+    UNSEEN = "unseen"  # it could not be looked at, or this walk was for other files: nothing changes
+    EXCLUDED = "excluded"  # a rule keeps it out of the library: it is hidden, not deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,7 @@ class ScanLog:
 
     skipped: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    unseen: set[bytes] = field(default_factory=set)  # files and folders, relative to the root
 
 
 @dataclass(slots=True)
@@ -65,8 +76,8 @@ class Scan:
     _entered: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._include = GitIgnoreSpec.from_lines(self.rules.include)
-        self._exclude = GitIgnoreSpec.from_lines(self.rules.exclude)
+        self._include = _patterns("include", self.rules.include)
+        self._exclude = _patterns("exclude", self.rules.exclude)
 
     def stamps(self, below: bytes = b"") -> Iterator[FileStamp]:
         """The pictures below a folder (or the one file) of the root, each folder's in order of their names."""
@@ -89,14 +100,21 @@ class Scan:
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=lambda e: e.name)
         except OSError as e:
-            self.log.skipped["folders that cannot be read"] += 1
-            self.log.problems.append(f"{display_path(path)}: the folder cannot be read: {e.strerror}")
+            self._note_unseen(folder, "folders that cannot be read", e)
             return
         files: dict[bytes, FileStamp] = {}
         movies: set[bytes] = set()
         for entry in entries:
             self._sort_out(entry, folder, inner, files, movies)
         yield from pair(files, movies)
+
+    def _note_unseen(self, relative: bytes, reason: str, error: OSError) -> None:
+        """Remember what could not be looked at; what is simply not there any more has been seen to be gone."""
+        self.log.skipped[reason] += 1
+        path = os.path.join(os.fsencode(self.root), relative)
+        self.log.problems.append(f"{display_path(path)}: {error.strerror}")
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            self.log.unseen.add(relative)
 
     def _enter(self, path: bytes) -> bool:
         """Whether a folder is entered for the first time: links can lead in circles, or twice to one place."""
@@ -131,8 +149,7 @@ class Scan:
                     relative, status.st_size, status.st_mtime_ns, _signed(status.st_ino)
                 )
         except OSError as e:
-            self.log.skipped["files that cannot be looked at"] += 1
-            self.log.problems.append(f"{display_path(entry.path)}: {e.strerror}")
+            self._note_unseen(relative, "files that cannot be looked at", e)
 
     def _is_picture(self, entry: os.DirEntry[bytes]) -> bool:
         suffix = os.path.splitext(entry.name)[1].lower()
@@ -147,9 +164,22 @@ class Scan:
         self.log.skipped["not pictures"] += 1
         return False
 
+    def passed_over(self, path: bytes) -> PassedOver | None:
+        """Why a file of the catalog did not turn up in this walk, if not because it is gone. Call it after the walk."""
+        parents = path.split(b"/")
+        above = [b"/".join(parents[: n + 1]) for n in range(len(parents))]
+        if not self.log.unseen.isdisjoint((b"", *above)):
+            return PassedOver.UNSEEN
+        if not self.enters(os.path.dirname(path)) or self._matches(self._exclude, path, is_folder=False):
+            return PassedOver.EXCLUDED
+        refused = self._refusal(path, is_folder=False)
+        return (
+            None if refused is None else PassedOver.UNSEEN if refused == NOT_INCLUDED else PassedOver.EXCLUDED
+        )
+
     def enters(self, folder: bytes) -> bool:
         """Whether the rules let a walk from the root come to this folder (relative to the root)."""
-        parts = folder.split(b"/")
+        parts = folder.split(b"/") if folder else []
         return all(
             self._refusal(b"/".join(parts[: n + 1]), is_folder=True) is None for n in range(len(parts))
         )
@@ -175,11 +205,18 @@ class Scan:
                 return "oko's own library"
             return "folders indexed on their own" if real in self.elsewhere else None
         if self.rules.include and not self._matches(self._include, relative, is_folder=False):
-            return "not included by a pattern"
+            return NOT_INCLUDED
         return None
 
     def _matches(self, spec: GitIgnoreSpec, relative: bytes, *, is_folder: bool) -> bool:
         return bool(spec.patterns) and spec.match_file(os.fsdecode(relative) + "/" * is_folder)
+
+
+def _patterns(setting: str, lines: Sequence[str]) -> GitIgnoreSpec:
+    try:
+        return GitIgnoreSpec.from_lines(lines)
+    except (ValueError, TypeError) as e:
+        raise ConfigError(f"{setting}: {list(lines)} is not a list of patterns as in .gitignore: {e}") from e
 
 
 def _signed(inode: int) -> int:

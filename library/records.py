@@ -181,6 +181,7 @@ class IndexReport:
     moved: int = 0
     returned: int = 0
     missing: int = 0
+    excluded: int = 0  # indexed before, kept out by a rule now
     unreadable: int = 0
     failed: int = 0
     companions: int = 0

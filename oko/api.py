@@ -72,14 +72,11 @@ class Library:
         ) as store:
             spec = assemble.choose_model(self.folder, self.config, store, lambda _: None)
             encoder = self._encoder = self._encoder or assemble.make_encoder(spec, self.config)
-            run = IndexRun(
-                store, encoder, assemble.index_settings(self.config, self.folder, encoder, retry=retry)
-            )
+            settings = assemble.index_settings(self.config, self.folder, encoder, retry=retry)
+            run = IndexRun(store, encoder, settings, model_name=spec.name)
             for step in run.steps([Path(path) for path in paths]):
                 if progress is not None:
                     progress(step)
-            if store.default_model() is None:
-                store.set_default_model(spec.name)
         return run.report
 
     def search(

@@ -142,7 +142,9 @@ def _take_missing(
 ) -> None:
     wanted = [place for path in args.paths for place in spellings(path)]
     for root in roots:
-        files = forgetting.missing_files(c, root.id, before=before)
+        found_missing = forgetting.missing_files(c, root.id, before=before)
+        # What is there after all (an excluded file, say) is back or hidden, not missing.
+        files = [each for each in found_missing if not os.path.lexists(each.path)]
         if wanted:
             files = [
                 each

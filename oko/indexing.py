@@ -40,15 +40,12 @@ def index(
         _require_folders(store, paths)
         spec = assemble.choose_model(context.folder, config, store, context.note)
         encoder = assemble.make_encoder(spec, config)
-        run = IndexRun(
-            store, encoder, assemble.index_settings(config, context.folder, encoder, retry=retry, limit=limit)
-        )
+        settings = assemble.index_settings(config, context.folder, encoder, retry=retry, limit=limit)
+        run = IndexRun(store, encoder, settings, model_name=spec.name)
         try:
             show(run.steps(paths), context.notes)
         except KeyboardInterrupt:
             run.report.interrupted = True
-        if store.default_model() is None:
-            store.set_default_model(spec.name)
     return run.report
 
 
@@ -122,6 +119,7 @@ def report_lines(report: IndexReport, *, planned: bool = False) -> list[str]:
         (report.moved, "moved or renamed"),
         (report.returned, "back again"),
         (report.missing, "not there any more (kept; `oko forget --missing` would delete them)"),
+        (report.excluded, "indexed before and excluded now (hidden; `oko forget PATH` would delete them)"),
         (report.unreadable, "unreadable"),
         (report.failed, "failed; the next run tries them again"),
         (report.companions, "RAW files and live videos counted with their photo"),

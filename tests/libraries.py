@@ -33,9 +33,8 @@ def index(
     encoder = encoder or FakeEncoder()
     config = config or Config()
     with Store.open_writer(folder, purpose="test", timeout_s=5, create=True) as store:
-        run = IndexRun(store, encoder, index_settings(config, folder, encoder))
+        settings = index_settings(config, folder, encoder)
+        run = IndexRun(store, encoder, settings, model_name=encoder.stamp.name)
         for _ in run.steps([photos]):
             pass
-        if store.default_model() is None:
-            store.set_default_model(encoder.stamp.name)
     return run.report

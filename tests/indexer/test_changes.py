@@ -118,12 +118,12 @@ def test_much_vanishing_at_once_is_suspicious() -> None:
         rows = [row(f"{n}", key=n, inode=n + 1) for n in range(of)]
         return compare([stamp(f"{n}", inode=n + 1) for n in range(left)], rows)
 
-    assert not after(100, of=100).suspicious
-    assert not after(100 - SUSPICIOUS_FILES + 1, of=100).suspicious
-    assert not after(80, of=100).suspicious
-    assert after(79, of=100).suspicious
-    assert after(0, of=1).suspicious
-    assert not after(1, of=5).suspicious
+    assert not after(100, of=100).is_suspicious(whole_root=True)
+    assert not after(100 - SUSPICIOUS_FILES + 1, of=100).is_suspicious(whole_root=True)
+    assert not after(80, of=100).is_suspicious(whole_root=True)
+    assert after(79, of=100).is_suspicious(whole_root=True)
+    assert after(0, of=1).is_suspicious(whole_root=True)
+    assert not after(1, of=5).is_suspicious(whole_root=True)
 
 
 # Random trees

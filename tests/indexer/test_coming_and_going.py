@@ -137,7 +137,8 @@ def test_a_path_that_is_neither_there_nor_known_is_an_error(album: Album) -> Non
 def test_excluded_later_is_hidden_and_comes_back(album: Album) -> None:
     album.exclude("[ab].png")
     report = album.index()
-    assert (report.missing, report.skipped) == (2, {"excluded by a pattern": 2})
+    assert (report.missing, report.excluded, report.offline_roots) == (0, 2, [])
+    assert report.skipped == {"excluded by a pattern": 2}
     assert album.found("a.png") not in (["a.png"], ["b.png"])
     album.exclude()
     assert nothing_embedded(album.index())

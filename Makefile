@@ -22,7 +22,7 @@ DEV := $(VENV)/.installed-dev
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(DEMO) ## install, then index, search and tag a handful of real photos
+demo: $(DEMO) ## install, then index and search a handful of real photos
 	@$(BIN)/oko demo
 
 test: $(TEST) ## install, then run all tests but the slow ones
@@ -41,7 +41,7 @@ format: $(DEV) ## rewrite the code in the one format, sort imports, mend what li
 bench: $(TEST) ## run every benchmark (long; ratios against a reference, JSON in benchmarks/results)
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
-soak: $(TEST) ## run the slow tests: kills in the middle of writing, hours of watching (long)
+soak: $(TEST) ## run the slow tests: kills in the middle of writing, 20,000 files (long)
 	@$(PYTEST) -m slow --run-slow -o faulthandler_timeout=7200
 
 clean: ## remove what was built and cached (the environment stays; rm -r .venv removes that)

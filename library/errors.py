@@ -55,11 +55,11 @@ class LibraryError(OkoError):
 
 
 class NoLibrary(LibraryError):
-    """There is no library in the folder yet; index some photos first."""
+    """There is no library in the folder, or in the database of `database_url`, yet; index some photos first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, database: str = "") -> None:
         super().__init__(
-            f"there is no library in {folder} yet",
+            f"there is no library in {database or folder} yet",
             hint="Index some photos first: oko index ~/Pictures",
         )
         self.folder = folder

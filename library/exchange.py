@@ -126,7 +126,7 @@ def _check_header(line: bytes) -> None:
     if version > VERSION:
         raise UsageError(
             f"the file was written by a newer oko (its version is {version})",
-            hint="Upgrade oko: pip install -U oko",
+            hint="Upgrade oko.",
         )
 
 

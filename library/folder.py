@@ -93,12 +93,23 @@ def writer_lock(folder: Path, *, purpose: str, timeout_s: float) -> Iterator[Non
     try:
         who = {"pid": os.getpid(), "purpose": purpose, "since": time.strftime("%H:%M:%S")}
         with suppress(OSError):  # only said to others; a full disk must not stop what frees some space
-            note.write_text(json.dumps(who))
+            _write_note(note, json.dumps(who))
         yield
     finally:
         with suppress(OSError):
             note.unlink(missing_ok=True)
         lock.release()
+
+
+def owners_alone(path: str, flags: int) -> int:
+    """An `opener` for `open`: a file that it makes is its owner's alone from its first moment."""
+    return os.open(path, flags, 0o600)
+
+
+def _write_note(note: Path, text: str) -> None:
+    note.unlink(missing_ok=True)  # one that a killed process left may be open to others
+    with open(note, "x", encoding="utf-8", opener=owners_alone) as out:
+        out.write(text)
 
 
 def _holder(note: Path) -> str:

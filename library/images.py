@@ -81,8 +81,9 @@ def decode(data: bytes, *, name: str, max_pixels: int, min_side_px: int | None =
 
     `name` only tells RAW and Targa files by their suffix; for all others the content decides. With
     `min_side_px` a JPEG may come reduced, its shorter side no smaller than that. Measured with the built-in
-    model (36 noisy JPEGs, 448 px): the mean cosine with the full decode is 0.999, the least 0.990, two below
-    0.995; a larger side does not raise the least. Raises UnreadablePicture, TooManyPixels or MissingExtra.
+    model at 448 px, as cosine with the full decode: 40 real photos of 1 to 16 megapixels least 0.998, mean 0.9994;
+    36 small photos enlarged and with noise added, the hard case, least 0.990, mean 0.999 (a larger side does not
+    raise that least). Raises UnreadablePicture, TooManyPixels or MissingExtra.
     """
     if not data:
         raise UnreadablePicture("the file is empty (0 bytes)")

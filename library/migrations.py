@@ -46,7 +46,7 @@ def migrate(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> lis
     if unknown:
         raise LibraryTooNew(
             f"the library was written by a newer version of oko (it has {', '.join(unknown)})",
-            hint="Upgrade oko: pip install -U oko. Nothing was changed.",
+            hint="Upgrade oko. Nothing was changed.",
         )
     return [m.name for m in migrations if m.name not in applied and _apply(engine, m)]
 
@@ -58,7 +58,7 @@ def _applied(connection: Connection) -> set[str] | None:
         return None
     if "migration" not in tables:
         raise LibraryDamaged(
-            f"the database {connection.engine.url} was not made by oko",
+            f"the database {connection.engine.url.render_as_string(hide_password=True)} was not made by oko",
             hint="Name another with database_url or --library.",
         )
     return set(connection.execute(select(schema.migration.c.name)).scalars())

@@ -208,7 +208,7 @@ class Registry:
         rows = [_to_row(spec) for spec in added.values()]
         try:
             content = {"format": _FORMAT, "models": rows}
-            write_atomically(self._file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            write_atomically(self._file, json.dumps(content, indent=2) + "\n")
         except OSError as error:
             raise ConfigError(f"{self._file} cannot be written: {error.strerror}") from error
 
@@ -257,7 +257,7 @@ def _to_row(spec: ModelSpec) -> dict[str, str]:
         "name": spec.name,
         "kind": spec.kind,
         "arch": spec.arch,
-        "weights": str(spec.weights),
+        "weights": str(spec.weights),  # bytes that are no UTF-8 are lone surrogates, which JSON escapes
         "summary": spec.summary,
     }
 

@@ -166,18 +166,29 @@ def current_writer(folder: Path) -> dict[str, Any] | None:
 
     if not (folder / "writer.lock").exists():
         return None
+    note = _writer_note(folder)
+    if note is not None and _is_alive(folder, note["pid"]):
+        return note  # without the lock: whoever looks often must not be in the way of a writer that does not wait
     lock = FileLock(folder / "writer.lock", mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return _writer_note(folder) or {"pid": None, "purpose": None, "since": None}
     except OSError:  # not ours to write: the note and the process table must do
-        import psutil
-
-        note = _writer_note(folder)
-        return note if note is not None and psutil.pid_exists(note["pid"]) else None
+        return None
     lock.release()
     return None
+
+
+def _is_alive(folder: Path, pid: int) -> bool:
+    """Whether the process that wrote the note runs: one that began later has only got its number."""
+    import psutil
+
+    try:
+        began, noted = psutil.Process(pid).create_time(), (folder / "writer.json").stat().st_mtime
+    except (psutil.Error, OSError, ValueError, OverflowError):
+        return False
+    return began < noted + 2  # seconds: the two clocks are read to a few hundredths
 
 
 def _writer_note(folder: Path) -> dict[str, Any] | None:

@@ -79,7 +79,8 @@ class Store:
             raise NoLibrary(folder)
         refuse_network(folder)
         with writer_lock(folder, purpose=purpose, timeout_s=timeout_s):
-            store = cls(folder, open_catalog(folder, database_url, create=True), writer=True)
+            catalog = open_catalog(folder, database_url, create=create or not database_url)
+            store = cls(folder, catalog, writer=True)
             try:
                 store._ensure_id()
                 store._tidy_up()

@@ -12,6 +12,7 @@ import os
 import threading
 import uuid
 import warnings
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,12 +21,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from library.folder import owners_alone
+
 Ids = NDArray[np.int64]
 Matrix = NDArray[np.float32]
 
-# The file is FAISS's own bytes, then the stamp as JSON, its length (8 bytes), and this mark: a file that
-# was cut off anywhere does not end in it.
-MARK = b"oko-vectors-1\n"
+# The file is FAISS's own bytes, then the stamp as JSON with their number and CRC-32, its length (8 bytes), and
+# this mark: a file that was cut off anywhere does not end in it.
+MARK = b"oko-vectors-2\n"
 TEMPORARY_SUFFIX = ".tmp"
 # So many more than asked for are ranked, so that photos of equal scores at the last place are rarely looked for twice.
 TIES = 16
@@ -161,7 +164,7 @@ class FlatIndex:
         """Replace the file at `path` atomically. Raises OSError."""
         temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
         try:
-            with self._lock, temporary.open("wb") as out:
+            with self._lock, open(temporary, "xb", opener=owners_alone) as out:
                 self._write(out, stamp)
                 out.flush()
                 os.fsync(out.fileno())
@@ -170,11 +173,12 @@ class FlatIndex:
             temporary.unlink(missing_ok=True)
 
     def _write(self, out: Any, stamp: IndexStamp) -> None:
+        checked = _Checked(out)
         try:
-            self._faiss.write_index(self._index, self._faiss.PyCallbackIOWriter(out.write, 1 << 20))
+            self._faiss.write_index(self._index, self._faiss.PyCallbackIOWriter(checked.write, 1 << 20))
         except RuntimeError as e:
             raise OSError(f"FAISS could not write: {e}") from e
-        text = json.dumps({**asdict(stamp), "bytes": out.tell()}).encode()
+        text = json.dumps({**asdict(stamp), "bytes": out.tell(), "crc32": checked.crc32}).encode()
         out.write(text + len(text).to_bytes(8, "little") + MARK)
 
     @classmethod
@@ -182,20 +186,44 @@ class FlatIndex:
         """Read a file made by `write`. Raises ValueError if torn or foreign, OSError if it cannot be read."""
         module = _faiss()
         with path.open("rb") as source:
-            stamp, size_bytes = _read_stamp(source)
+            stamp, size_bytes, crc32 = _read_stamp(source)
+            # Before FAISS sees them: a length that was damaged would make it ask for any amount of memory.
+            if _crc32(source, size_bytes) != crc32:
+                raise ValueError(f"{path} is damaged: its checksum is not what its stamp says")
             source.seek(0)
             try:
                 index = module.read_index(module.PyCallbackIOReader(source.read, 1 << 20))
             except RuntimeError as e:
                 raise ValueError(f"{path} is not a FAISS index: {e}") from e
-            whole = source.tell() >= size_bytes and (index.ntotal, index.d) == (stamp.count, stamp.dim)
+        whole = (index.ntotal, index.d) == (stamp.count, stamp.dim)
         if not whole or not isinstance(index, module.IndexIDMap):
             raise ValueError(f"{path} does not hold what its stamp says")
         return cls(stamp.dim, index=index), stamp
 
 
-def _read_stamp(source: Any) -> tuple[IndexStamp, int]:
-    """The stamp, and the number of bytes before it. Raises ValueError."""
+class _Checked:
+    """Writes to `out` and keeps the CRC-32 of what it wrote."""
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+        self.crc32 = 0
+
+    def write(self, part: bytes) -> int:
+        self.crc32 = zlib.crc32(part, self.crc32)
+        return int(self._out.write(part))
+
+
+def _crc32(source: Any, size_bytes: int) -> int:
+    """The CRC-32 of the first `size_bytes` bytes."""
+    source.seek(0)
+    value, left = 0, size_bytes
+    while left and (part := source.read(min(left, 1 << 20))):
+        value, left = zlib.crc32(part, value), left - len(part)
+    return value
+
+
+def _read_stamp(source: Any) -> tuple[IndexStamp, int, int]:
+    """The stamp, and the number and the CRC-32 of the bytes before it. Raises ValueError."""
     end = source.seek(0, os.SEEK_END)
     tail = len(MARK) + 8
     if end < tail:
@@ -207,13 +235,13 @@ def _read_stamp(source: Any) -> tuple[IndexStamp, int]:
     source.seek(end - tail - length)
     try:
         values = json.loads(source.read(length))
-        size_bytes = values.pop("bytes")
+        size_bytes, crc32 = values.pop("bytes"), values.pop("crc32")
         stamp = IndexStamp(**values)
     except (AttributeError, KeyError, TypeError) as e:
         raise ValueError(f"the index file has a stamp that makes no sense: {e}") from e
     if size_bytes != end - tail - length:
         raise ValueError("the index file has the wrong length")
-    return stamp, size_bytes
+    return stamp, size_bytes, crc32
 
 
 def read_stamp(path: Path) -> IndexStamp:

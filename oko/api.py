@@ -13,14 +13,12 @@ from PIL import Image
 from indexer.pipeline import IndexRun, Progress
 from library.config import Config, load_config
 from library.encoder import Encoder
-from library.errors import NoLibrary
 from library.folder import default_folder
 from library.records import IndexReport, Label, PhotoFilter, SearchResult
 from library.store import Store
 from oko import assemble
 from search.classify import Classifier
 from search.query import Query, query_vector
-from search.rank import Searcher
 
 
 class Library:
@@ -88,7 +86,7 @@ class Library:
         wanted: PhotoFilter | None = None,
     ) -> list[SearchResult]:
         """The photos that answer words, a picture, or both, best first. Raises NoLibrary before the first `index`."""
-        searcher = Searcher(self._open_store(), self.encoder.stamp)
+        searcher = assemble.make_searcher(self._open_store(), self.encoder)
         pictures = [] if image is None else [self._picture(image)]
         return searcher.search(
             query_vector(Query([text], pictures), self.encoder), top or self.config.top, wanted=wanted
@@ -107,11 +105,8 @@ class Library:
     def encoder(self) -> Encoder:
         """The model, loaded at its first use."""
         if self._encoder is None:
-            try:
-                store: Store | None = self._open_store()
-            except NoLibrary:
-                store = None
-            spec = assemble.choose_model(self.folder, self.config, store, lambda _: None)
+            with assemble.reading_if_there(self.folder, self.config) as store:
+                spec = assemble.choose_model(self.folder, self.config, store, lambda _: None)
             self._encoder = assemble.make_encoder(spec, self.config)
         return self._encoder
 
@@ -121,9 +116,6 @@ class Library:
         return self._store
 
     def _picture(self, image: str | Path | Image.Image) -> Image.Image:
-        from library import images
-
         if isinstance(image, Image.Image):
             return image.convert("RGB")
-        data = images.read_bytes(Path(image).expanduser(), max_bytes=self.config.max_file_mb * 1_000_000)
-        return images.decode(data, name=str(image), max_pixels=self.config.max_megapixels * 1_000_000).image
+        return assemble.read_picture(Path(image), self.config)

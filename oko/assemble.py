@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
+
 from indexer.decode import Limits
 from indexer.pipeline import Settings
 from indexer.scan import Rules
 from library.config import Config
 from library.encoder import Encoder, load_encoder
-from library.errors import UnknownModel
+from library.errors import NoLibrary, PictureError, UnknownModel
 from library.models import ModelSpec, Registry
+from library.records import display_path
 from library.store import Store
 from search.rank import Searcher
 
@@ -29,6 +32,25 @@ def reading(folder: Path, config: Config) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def reading_if_there(folder: Path, config: Config) -> Iterator[Store | None]:
+    """The library, for questions that have an answer without one, too."""
+    try:
+        store: Store | None = Store.open(folder, database_url=config.database_url)
+    except NoLibrary:
+        store = None
+    try:
+        yield store
+    finally:
+        if store is not None:
+            store.close()
+
+
+def decode_workers(config: Config) -> int:
+    """How many threads read and decode photos."""
+    return config.decode_workers or max(2, os.cpu_count() or 1)
 
 
 @contextmanager
@@ -69,22 +91,26 @@ def make_encoder(spec: ModelSpec, config: Config) -> Encoder:
     return load_encoder(spec, device=config.device, precision=config.precision)
 
 
-def index_settings(
-    config: Config, folder: Path, encoder: Encoder, *, retry: bool = False, limit: int | None = None
-) -> Settings:
-    """What an indexing run needs to know."""
-    rules = Rules(
+def scan_rules(config: Config, folder: Path) -> Rules:
+    """Which files are taken; the library in `folder` never is."""
+    return Rules(
         include=config.include,
         exclude=config.exclude,
         hidden=config.include_hidden,
         follow_symlinks=config.follow_symlinks,
         own_folders=frozenset({os.path.realpath(os.fsencode(folder))}),
     )
+
+
+def index_settings(
+    config: Config, folder: Path, encoder: Encoder, *, retry: bool = False, limit: int | None = None
+) -> Settings:
+    """What an indexing run needs to know."""
     return Settings(
-        rules=rules,
+        rules=scan_rules(config, folder),
         limits=decode_limits(config, encoder),
         batch_size=config.batch_size,
-        workers=config.decode_workers or max(2, os.cpu_count() or 1),
+        workers=decode_workers(config),
         retry=retry,
         limit=limit,
     )
@@ -101,3 +127,15 @@ def decode_limits(config: Config, encoder: Encoder) -> Limits:
 def make_searcher(store: Store, encoder: Encoder) -> Searcher:
     """Search in one library with one model."""
     return Searcher(store, encoder.stamp)
+
+
+def read_picture(path: Path, config: Config) -> Image.Image:
+    """An upright RGB picture from a file, within the limits. Raises PictureError, naming the file."""
+    from library import images
+
+    try:
+        data = images.read_bytes(path.expanduser(), max_bytes=config.max_file_mb * 1_000_000)
+        return images.decode(data, name=str(path), max_pixels=config.max_megapixels * 1_000_000).image
+    except PictureError as e:
+        e.message = f"{display_path(path)}: {e.message}"
+        raise

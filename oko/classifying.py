@@ -14,10 +14,9 @@ import numpy as np
 from indexer.decode import Decoder, Prepared, ordered_map
 from indexer.scan import Scan
 from library.encoder import Encoder
-from library.errors import NoLibrary, UsageError
+from library.errors import UsageError
 from library.prompts import DEFAULT_TEMPLATES
 from library.records import FailedFile, FileStamp, Label, display_path
-from library.store import Store
 from oko import assemble
 from oko.context import Context
 from oko.render import path_fields
@@ -45,13 +44,19 @@ class Classified:
 
 
 def classify(context: Context, args: argparse.Namespace) -> Iterator[Classified]:
-    """The labels of every photo at or below the paths, batch by batch, in order."""
+    """The labels of every photo at or below the paths, batch by batch, in order.
+
+    Raises UsageError for a path that is not there before any work is done.
+    """
     labels = read_labels(args.labels, args.labels_file)
-    encoder = _encoder(context)
+    places = [_files(context, path) for path in args.paths]
+    with assemble.reading_if_there(context.folder, context.config) as store:
+        spec = assemble.choose_model(context.folder, context.config, store, context.note)
+    encoder = assemble.make_encoder(spec, context.config)
     with status(context, "Reading the labels"):
         classifier = Classifier(encoder, labels, templates=args.template or DEFAULT_TEMPLATES)
-    for path in args.paths:
-        yield from _classify_path(context, encoder, classifier, path, args.top)
+    for folder, stamps in places:
+        yield from _classify_all(context, encoder, classifier, folder, stamps, args.top)
 
 
 def read_labels(listed: str | None, file: Path | None) -> list[str]:
@@ -67,52 +72,38 @@ def read_labels(listed: str | None, file: Path | None) -> list[str]:
         raise UsageError(f"the labels file {file} cannot be read: {e}") from e
 
 
-def _encoder(context: Context) -> Encoder:
-    try:
-        store: Store | None = Store.open(context.folder, database_url=context.config.database_url)
-    except NoLibrary:
-        store = None
-    try:
-        return assemble.make_encoder(
-            assemble.choose_model(context.folder, context.config, store, context.note), context.config
-        )
-    finally:
-        if store is not None:
-            store.close()
-
-
-def _classify_path(
-    context: Context, encoder: Encoder, classifier: Classifier, path: Path, top: int
-) -> Iterator[Classified]:
-    root, stamps = _files(context, encoder, path)
-    decoder = Decoder(root, assemble.decode_limits(context.config, encoder), frozenset(), encoder.prepare)
-    workers = context.config.decode_workers or max(2, os.cpu_count() or 1)
-    decoded = ordered_map(decoder, stamps, workers=workers, ahead=2 * context.config.batch_size)
-    while batch := list(islice(decoded, context.config.batch_size)):
-        prepared = [item for item in batch if isinstance(item, Prepared)]
-        best: list[list[Label]] = []
-        if prepared:
-            best = classifier.best(encoder.encode_images(np.stack([item.pixels for item in prepared])), top)
-        answers = iter(best)
-        for item in batch:
-            raw = os.path.join(os.fsencode(root), item.stamp.path)
-            yield (
-                Classified(raw, problem=item.reason)
-                if isinstance(item, FailedFile)
-                else Classified(raw, next(answers))
-            )
-
-
-def _files(context: Context, encoder: Encoder, path: Path) -> tuple[Path, Iterator[FileStamp]]:
+def _files(context: Context, path: Path) -> tuple[Path, Iterator[FileStamp]]:
     """The folder that holds them, and the photos: all below a folder, or the one named (whatever it is called)."""
     path = path.expanduser().absolute()
     if path.is_dir():
-        return path, Scan(
-            path, assemble.index_settings(context.config, context.folder, encoder).rules
-        ).stamps()
+        return path, Scan(path, assemble.scan_rules(context.config, context.folder)).stamps()
     if not path.exists():
         raise UsageError(
             f"there is no file or folder {path}", hint="Look at the spelling, or connect the drive."
         )
-    status_ = path.stat()
-    return path.parent, iter([FileStamp(os.fsencode(path.name), status_.st_size, status_.st_mtime_ns, 0)])
+    seen = path.stat()
+    return path.parent, iter([FileStamp(os.fsencode(path.name), seen.st_size, seen.st_mtime_ns, 0)])
+
+
+def _classify_all(
+    context: Context,
+    encoder: Encoder,
+    classifier: Classifier,
+    folder: Path,
+    stamps: Iterator[FileStamp],
+    top: int,
+) -> Iterator[Classified]:
+    limits = assemble.decode_limits(context.config, encoder)
+    decoder = Decoder(folder, limits, frozenset(), encoder.prepare)
+    size = context.config.batch_size
+    workers = assemble.decode_workers(context.config)
+    decoded = ordered_map(decoder, stamps, workers=workers, ahead=size + 2 * workers)
+    while batch := list(islice(decoded, size)):
+        pixels = [item.pixels for item in batch if isinstance(item, Prepared)]
+        answers = iter(classifier.best(encoder.encode_images(np.stack(pixels)), top) if pixels else [])
+        for item in batch:
+            path = os.path.join(os.fsencode(folder), item.stamp.path)
+            if isinstance(item, FailedFile):
+                yield Classified(path, problem=item.reason)
+            else:
+                yield Classified(path, next(answers))

@@ -11,7 +11,7 @@ from pathlib import Path
 from indexer.pipeline import IndexRun, plan_run
 from library.catalog import reading as catalog_reading
 from library.encoder import Encoder
-from library.errors import NoLibrary, UsageError
+from library.errors import UsageError
 from library.records import IndexReport
 from library.store import Store
 from oko import assemble
@@ -68,21 +68,14 @@ def embed_with(context: Context, store: Store, encoder: Encoder) -> IndexReport:
 def plan(context: Context, paths: Sequence[Path], *, limit: int | None = None) -> IndexReport:
     """What `index` would find; nothing is written."""
     config = context.config
-    try:
-        store: Store | None = Store.open(context.folder, database_url=config.database_url)
-    except NoLibrary:
-        store = None
-    try:
+    report = IndexReport()
+    with assemble.reading_if_there(context.folder, config) as store:
         spec = assemble.choose_model(context.folder, config, store, context.note)
         encoder = assemble.make_encoder(spec, config)
         settings = assemble.index_settings(config, context.folder, encoder, limit=limit)
-        report = IndexReport()
         show(plan_run(store, encoder.stamp, settings, paths, report), context.notes)
         report.embed_s = report.embedded / (_last_rate(store) or DEFAULT_RATE)
-        return report
-    finally:
-        if store is not None:
-            store.close()
+    return report
 
 
 def _last_rate(store: Store | None) -> float | None:

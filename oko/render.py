@@ -68,6 +68,11 @@ def path_fields(path: Path) -> dict[str, str]:
         return {"path": raw.decode("utf-8", "replace"), "path_b64": base64.b64encode(raw).decode("ascii")}
 
 
+def folder_fields(folder: Path) -> dict[str, str]:
+    """`library_folder`, and `library_folder_b64` where text cannot hold it."""
+    return {key.replace("path", "library_folder"): value for key, value in path_fields(folder).items()}
+
+
 def as_csv(results: Sequence[SearchResult]) -> str:
     """Comma-separated values with a header."""
     out = io.StringIO()
@@ -108,7 +113,8 @@ def print_table(context: Context, results: Sequence[SearchResult]) -> None:
             (display_path(Path(r.path.name)), "bold"),
             (_remarks(r), "dim"),
         )
-        photo.stylize(f"link file://{r.path}") if r.path.as_posix().isascii() else None
+        if r.path.as_posix().isascii():
+            photo.stylize(f"link file://{r.path}")
         table.add_row(str(rank), f"{r.score:.3f}", photo, (r.taken_at or "")[:10])
     context.console.print(table)
 

@@ -7,22 +7,18 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 import search.query
-from library import images
 from library.catalog import reading
 from library.encoder import Encoder
-from library.errors import PictureError, UsageError
-from library.records import ModelStamp, PhotoFilter, display_path
+from library.errors import UsageError
+from library.records import ModelStamp, PhotoFilter
 from library.store import Store
+from oko import assemble
 from oko.context import Context
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 
@@ -53,22 +49,11 @@ def photo_filter(args: argparse.Namespace) -> PhotoFilter:
     )
 
 
-def read_picture(context: Context, path: Path) -> Image.Image:
-    """An upright RGB picture from a file. Raises PictureError, naming the file."""
-    config = context.config
-    try:
-        data = images.read_bytes(path.expanduser(), max_bytes=config.max_file_mb * 1_000_000)
-        return images.decode(data, name=str(path), max_pixels=config.max_megapixels * 1_000_000).image
-    except PictureError as e:
-        e.message = f"{display_path(path)}: {e.message}"
-        raise
-
-
 def query_vector(
     context: Context, encoder: Encoder, text: str, pictures: Sequence[Path]
 ) -> NDArray[np.float32]:
     """The direction (D,) of some words and some picture files. Raises UsageError, PictureError, ModelError."""
-    found = search.query.Query([text], [read_picture(context, path) for path in pictures])
+    found = search.query.Query([text], [assemble.read_picture(path, context.config) for path in pictures])
     return search.query.query_vector(found, encoder)
 
 

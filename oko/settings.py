@@ -26,11 +26,14 @@ def print_settings(context: Context, named: Path | None, *, as_json: bool) -> No
     """The settings in force, where each came from, and the files that were looked for."""
     files = _files(context, named)
     if as_json:
-        context.result(
-            json.dumps(
-                {"library_folder": str(context.folder), "files": files, "settings": _rows(context)}, indent=2
-            )
-        )
+        from oko.render import folder_fields, path_fields
+
+        found = {
+            **folder_fields(context.folder),
+            "files": [{**path_fields(path), "exists": exists} for path, exists in files],
+            "settings": _rows(context),
+        }
+        context.result(json.dumps(found, indent=2))
         return
     rows = [
         (row["name"], toml_value(row["value"]), _source(row["name"], row["source"])) for row in _rows(context)
@@ -38,14 +41,14 @@ def print_settings(context: Context, named: Path | None, *, as_json: bool) -> No
     for line in columns(rows):
         context.result(line)
     context.result("")
-    for file in files:
-        state = "read" if file["exists"] else "not there (oko config --init makes it)"
-        context.result(f"{display_path(Path(file['path']))}: {state}")
+    for path, exists in files:
+        state = "read" if exists else "not there (oko config --init makes it)"
+        context.result(f"{display_path(path)}: {state}")
 
 
-def _files(context: Context, named: Path | None) -> list[dict[str, Any]]:
+def _files(context: Context, named: Path | None) -> list[tuple[Path, bool]]:
     paths = [context.folder / CONFIG_NAME, *([named] if named is not None else [])]
-    return [{"path": str(path), "exists": path.is_file()} for path in paths]
+    return [(path, path.is_file()) for path in paths]
 
 
 def _rows(context: Context) -> list[dict[str, Any]]:

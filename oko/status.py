@@ -11,7 +11,7 @@ from library.overview import Folder, LastRun, ModelUse, Overview, Presence
 from library.records import IndexReport, display_path
 from oko.aligned import ago, columns, count, percent, print_rows, size
 from oko.context import Context
-from oko.render import path_fields
+from oko.render import folder_fields, path_fields
 
 PRESENCES = {
     Presence.THERE: "",
@@ -135,7 +135,7 @@ def as_json(overview: Overview, problems: Sequence[Problem] | None) -> dict[str,
     """The overview as one object."""
     disk, run = overview.disk, overview.last_run
     found: dict[str, Any] = {
-        "library_folder": str(overview.folder),
+        **folder_fields(overview.folder),
         "model": overview.model,
         "photos": {"total": overview.photos, "on_disk": overview.photos_on_disk},
         "files": overview.files,

@@ -8,6 +8,7 @@ photo that no file shows any more gives its tags to its successor and goes.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -211,10 +212,11 @@ def _rows_moved_away(batch: _Batch, strangers: dict[bytes, int], busy: set[int])
     rows = batch.c.execute(query.where(file.c.photo_id.in_(set(strangers.values())), file.c.id.not_in(busy)))
     gone: dict[int, list[int]] = {}
     unreachable = []
+    is_there = functools.cache(_has_entries)  # many rows, few folders, and the database is locked meanwhile
     for r in rows.all():
         if os.path.lexists(os.path.join(r.root, r.path)):
             continue
-        if _has_entries(r.root):
+        if is_there(r.root):
             gone.setdefault(r.photo_id, []).append(r.id)
         elif r.state == FileState.INDEXED:
             unreachable.append(r.id)

@@ -82,12 +82,6 @@ def photos_without_thumbnail(c: Connection) -> list[int]:
     return list(c.execute(select(photo.c.id).where(_live(), ~pictured)).scalars())
 
 
-def embedded_among(c: Connection, model_id: int, photo_ids: Sequence[int]) -> int:
-    """How many of these photos (at most `reading.CHUNK`) the model has a vector of."""
-    mine = and_(embedding.c.model_id == model_id, embedding.c.photo_id.in_(photo_ids))
-    return int(c.execute(select(func.count()).select_from(embedding).where(mine)).scalar_one())
-
-
 def unreadable_because(c: Connection, text: str) -> int:
     """How many files are unreadable for a reason that contains `text`."""
     bad = and_(file.c.state == FileState.UNREADABLE, file.c.reason.contains(text, autoescape=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -11,11 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from library.errors import ConfigError, DiskFull, LibraryDamaged, LibraryLocked, LibraryUnreadable, OkoError
+from library.errors import (
+    ConfigError,
+    DiskFull,
+    LibraryDamaged,
+    LibraryLocked,
+    LibraryUnreadable,
+    NoLibrary,
+    OkoError,
+)
 from library.folder import CATALOG_NAME
 from library.migrations import migrate
 
@@ -54,7 +63,8 @@ class Catalog:
 def open_catalog(folder: Path, database_url: str = "", *, create: bool) -> Catalog:
     """Open the catalog and bring its schema up to date.
 
-    Raises LibraryTooNew, LibraryDamaged, LibraryUnreadable, LibraryLocked, or ConfigError for a bad URL.
+    Raises LibraryTooNew, LibraryDamaged, LibraryUnreadable, LibraryLocked, ConfigError for a bad URL, or NoLibrary
+    for one of an empty database unless `create` is given.
     """
     path = folder / CATALOG_NAME
     if not database_url:
@@ -64,6 +74,8 @@ def open_catalog(folder: Path, database_url: str = "", *, create: bool) -> Catal
     catalog = Catalog(engine)
     try:
         with translated(engine):
+            if database_url and not create:
+                _require_tables(engine, folder)
             migrate(engine)
             if create and engine.dialect.name == "sqlite":
                 _use_wal(engine)
@@ -85,6 +97,15 @@ def _require_file(path: Path, *, create: bool) -> None:
             f"the catalog {path} cannot be used: {e.strerror}",
             hint="Look at the folder's owner and permissions.",
         ) from e
+
+
+def _require_tables(engine: Engine, folder: Path) -> None:
+    """See that somebody made the database, without making it: connecting alone would make SQLite's file."""
+    name = engine.url.database
+    is_file = engine.dialect.name == "sqlite" and name not in (None, "", ":memory:")
+    is_absent = is_file and not str(name).startswith("file:") and not os.path.exists(str(name))
+    if is_absent or not inspect(engine).get_table_names():
+        raise NoLibrary(folder, database=engine.url.render_as_string(hide_password=True))
 
 
 def _use_wal(engine: Engine) -> None:
@@ -111,13 +132,18 @@ def _engine(url: str | URL) -> Engine:
         engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000} if is_sqlite else {})
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as e:
         raise ConfigError(
-            f"database_url {url!r} cannot be used: {e}",
+            _without_password(f"database_url {str(url)!r} cannot be used: {e}"),
             hint="Leave it empty for SQLite in the library folder.",
         ) from e
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _without_password(text: str) -> str:
+    """As `render_as_string` does it, for URLs that may not even be any."""
+    return re.sub(r"(://[^:/@\s]*:)\S*@", r"\1***@", text)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

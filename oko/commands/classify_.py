@@ -7,11 +7,17 @@ import csv
 import dataclasses
 import io
 import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from oko import exits
-from oko.commands.index_ import add_model_options
+from oko.commands.index_ import add_model_options, positive
 from oko.context import Context, write_text
+
+if TYPE_CHECKING:
+    from oko.classifying import Classified
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,49 +33,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='prompt template, {} is the label: "a photo of a {}" (repeatable)',
     )
     parser.add_argument(
-        "-k", "--top", type=int, default=3, metavar="N", help="how many labels a photo (default: 3)"
+        "-k", "--top", type=positive, default=3, metavar="N", help="how many labels a photo (default: 3)"
     )
     shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--json", action="store_true", help="one JSON array of objects")
+    shape.add_argument(
+        "--json", action="store_true", help="one JSON object: photos with their labels, and problems"
+    )
     shape.add_argument("--csv", action="store_true", help="comma-separated values with a header")
     add_model_options(parser)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Classify, and print the labels of every photo that can be read."""
+    """Classify, and print the labels of every photo that can be read, as they come."""
     from oko import classifying
 
-    found = list(classifying.classify(context, args))
+    found = classifying.classify(context, args)
+    if args.json:
+        return _print_json(context, found)
+    sound = problems = 0
+    if args.csv:
+        write_text(_csv_row(["path", "rank", "label", "probability", "cosine"]))
     for photo in found:
         if photo.problem:
+            problems += 1
             context.note(f"! {photo.path}: {photo.problem}")
-    sound = [photo for photo in found if not photo.problem]
-    if args.json:
-        context.result(
-            json.dumps(
-                [
-                    {**photo.path_fields, "labels": list(map(dataclasses.asdict, photo.labels))}
-                    for photo in sound
-                ],
-                indent=2,
-            )
-        )
-    elif args.csv:
-        write_text(_csv(sound))
-    else:
-        for photo in sound:
-            context.result(
-                f"{photo.path}: "
-                + ", ".join(f"{label.name} {label.probability:.0%}" for label in photo.labels)
-            )
-    return exits.DONE if sound or not found else exits.FAILED
+            continue
+        sound += 1
+        if args.csv:
+            write_text("".join(_csv_rows(photo)))
+        else:
+            answers = (f"{label.name} {label.probability:.0%}" for label in photo.labels)
+            context.result(f"{photo.path}: {', '.join(answers)}")
+    return exits.FAILED if problems and not sound else exits.DONE
 
 
-def _csv(photos: list) -> str:  # type: ignore[type-arg]
+def _print_json(context: Context, found: Iterable[Classified]) -> int:
+    photos: list[dict[str, Any]] = []
+    problems: list[dict[str, Any]] = []
+    for photo in found:
+        if photo.problem:
+            problems.append({**photo.path_fields, "reason": photo.problem})
+        else:
+            labels = [dataclasses.asdict(label) for label in photo.labels]
+            photos.append({**photo.path_fields, "labels": labels})
+    context.result(json.dumps({"photos": photos, "problems": problems}, indent=2))
+    return exits.FAILED if problems and not photos else exits.DONE
+
+
+def _csv_rows(photo: Classified) -> Iterator[str]:
+    for rank, label in enumerate(photo.labels, 1):
+        path = os.fsdecode(photo.raw_path)
+        yield _csv_row([path, rank, label.name, f"{label.probability:.6f}", f"{label.cosine:.6f}"])
+
+
+def _csv_row(cells: Sequence[object]) -> str:
     out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(["path", "rank", "label", "probability", "cosine"])
-    for photo in photos:
-        for rank, label in enumerate(photo.labels, 1):
-            table.writerow([photo.path, rank, label.name, f"{label.probability:.6f}", f"{label.cosine:.6f}"])
+    csv.writer(out, lineterminator="\n").writerow(cells)
     return out.getvalue()

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="only say what would be done, and how long it may take"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="read at most N files in this run")
+    parser.add_argument("--limit", type=positive, metavar="N", help="read at most N files in this run")
     parser.add_argument("--strict", action="store_true", help="exit with 3 if some files could not be read")
     parser.add_argument(
         "--nice", action="store_true", help="run gently in the background: low priority, one core"
@@ -52,6 +52,14 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="where it runs")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="its number format")
     parser.add_argument("--batch-size", type=int, metavar="N", help="photos per step of the model")
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

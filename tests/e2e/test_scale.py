@@ -19,7 +19,7 @@ from tests.albums import Album, tiny_png
 ROOT = Path(__file__).parents[2]
 FILES_PER_FOLDER = 500
 # Per file the run keeps its stamp (about 400 bytes) until the end; the rest is the allocator's.
-BYTES_PER_FILE = 4_096
+BYTES_PER_FILE = 1_024
 # A file costs 0.6 ms here (8 x 8 PNG: almost all of it fixed costs); busy machines are ten times slower.
 SECONDS_PER_THOUSAND = 8.0
 

@@ -124,6 +124,7 @@ def test_filters(oko: Run, library: tuple[Path, Path], tmp_path: Path) -> None:
         (["search", "a cat", "--top", "0"], "top"),
         (["index", "/no/such/folder"], "/no/such/folder"),
         (["classify", "/no/such/folder", "--labels", "a,b"], "/no/such/folder"),
+        (["classify", "/", "/no/such/folder", "--labels", "a,b"], "/no/such/folder"),
     ],
 )
 def test_errors_name_what_is_wrong(oko: Run, arguments: list[str], words: str) -> None:
@@ -164,7 +165,9 @@ def test_a_dry_run_writes_nothing(
 def test_classify(oko: Run, library: tuple[Path, Path], tmp_path: Path) -> None:
     labels = tmp_path / "labels.txt"
     labels.write_text("a cat\na motorcycle, parked\na building\n", encoding="utf-8")
-    found = json.loads(oko("classify", str(library[1]), "--labels-file", str(labels), "--json", "-k", "1")[1])
+    found = json.loads(
+        oko("classify", str(library[1]), "--labels-file", str(labels), "--json", "-k", "1")[1]
+    )["photos"]
     best = {Path(photo["path"]).name: photo["labels"][0]["name"] for photo in found}
     assert len(found) == 16
     assert (best["chelsea.png"], best["motorcycle_left.png"], best["china.jpg"]) == (
@@ -181,3 +184,20 @@ def test_classify_says_what_cannot_be_read(oko: Run, library: tuple[Path, Path],
     assert code == 0
     assert "chelsea.png: a cat" in out
     assert "broken.jpg: not a picture" in err
+
+
+def test_classify_in_json_says_what_cannot_be_read(oko: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_text("no picture")
+    code, out, _ = oko("classify", str(tmp_path), "--labels", "a cat", "--json")
+    found = json.loads(out)
+    assert (code, found["photos"]) == (1, [])
+    assert [Path(problem["path"]).name for problem in found["problems"]] == ["broken.jpg"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["index", "--limit", "-1"], ["classify", ".", "--labels", "a", "--top", "0"]]
+)
+def test_counts_are_at_least_one(oko: Run, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        oko(*arguments)
+    assert ended.value.code == 2

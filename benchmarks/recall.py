@@ -3,8 +3,9 @@
 usage: python -m benchmarks.recall [--data ../shared/data] [--model builtin] [--captions 1000]
 
 The data are WebDataset tar shards; the photos measured are those of flickr8k.tar whose
-int(sha256(key), 16) % 10 == 0, which no model of ours may be trained on. Every caption is one query; a query
-counts as answered at k when its photo is among the k best. Reference: numpy, all cosines, one stable sort.
+int(sha256(key), 16) % 10 == 0. They are held out from now on, but the present built-in model is a prototype
+that has seen them: of that model the figures say only that index and search lose nothing.
+Every caption is one query; a query answered at k when its photo is among the k best. Reference: numpy, all cosines, one stable sort.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from benchmarks.machine import write
 
 KS = (1, 5, 10)
 SHARD = "flickr8k.tar"
+MODELS_THAT_SAW_THE_PHOTOS = ("builtin",)
 TRANSLATIONS = "text/development_en_de_fr_cs.json"
 LANGUAGES = {"cs": "Czech", "de": "German", "fr": "French"}
 
@@ -54,6 +56,8 @@ def main() -> int:
                 name: measure(library, reference, pairs[: args.captions]) for name, pairs in queries.items()
             }
     print_table(figures)
+    if args.model in MODELS_THAT_SAW_THE_PHOTOS:
+        print(f"{args.model} was trained on these photos: its recall here is no measure of its quality.")
     write(args.out, {"model": args.model, "photos": report.embedded, "recall": figures})
     return 0 if all(row["same_top_10"] >= 0.99 for row in figures.values()) else 1
 

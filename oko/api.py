@@ -65,14 +65,16 @@ class Library:
 
         Raises UsageError for a folder that is not there, LibraryLocked if another process is writing.
         """
+        places = [Path(path) for path in paths]
+        assemble.check_paths(self.folder, self.config, places)
         with assemble.writing(
-            self.folder, self.config, purpose="oko.Library.index", create=bool(paths)
+            self.folder, self.config, purpose="oko.Library.index", create=bool(places)
         ) as store:
             spec = assemble.choose_model(self.folder, self.config, store, lambda _: None)
             encoder = self._encoder = self._encoder or assemble.make_encoder(spec, self.config)
             settings = assemble.index_settings(self.config, self.folder, encoder, retry=retry)
             run = IndexRun(store, encoder, settings, model_name=spec.name)
-            for step in run.steps([Path(path) for path in paths]):
+            for step in run.steps(places):
                 if progress is not None:
                     progress(step)
         return run.report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from PIL import Image
 from indexer.decode import Limits
 from indexer.pipeline import Settings
 from indexer.scan import Rules
+from indexer.targets import planned_targets
 from library.config import Config
 from library.encoder import Encoder, load_encoder
 from library.errors import NoLibrary, PictureError, UnknownModel
@@ -51,6 +52,12 @@ def reading_if_there(folder: Path, config: Config) -> Iterator[Store | None]:
 def decode_workers(config: Config) -> int:
     """How many threads read and decode photos."""
     return config.decode_workers or max(2, os.cpu_count() or 1)
+
+
+def check_paths(folder: Path, config: Config, paths: Sequence[Path]) -> None:
+    """Raises UsageError for what cannot be indexed, before a library is made or a lock is waited for."""
+    with reading_if_there(folder, config) as store:
+        planned_targets(store, paths, scan_rules(config, folder))
 
 
 @contextmanager

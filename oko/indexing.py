@@ -36,6 +36,7 @@ def index(
 ) -> IndexReport:
     """Index some folders, or all that are known. Ctrl-C ends it early with everything done so far kept."""
     config = context.config
+    assemble.check_paths(context.folder, config, paths)
     with assemble.writing(context.folder, config, purpose=context.purpose, create=bool(paths)) as store:
         _require_folders(store, paths)
         spec = assemble.choose_model(context.folder, config, store, context.note)

@@ -141,6 +141,11 @@ def test_no_library_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert not (tmp_path / "none").exists()
 
 
+def test_a_typo_leaves_no_library_behind(tmp_path: Path) -> None:
+    assert main(["index", str(tmp_path / "Pictres"), "--library", str(tmp_path / "library")]) == 2
+    assert not (tmp_path / "library").exists()
+
+
 def test_an_empty_library_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "photos").mkdir()
     assert main(["index", str(tmp_path / "photos"), "--library", str(tmp_path / "library")]) == 0

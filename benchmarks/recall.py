@@ -5,7 +5,8 @@ usage: python -m benchmarks.recall [--data ../shared/data] [--model builtin] [--
 The data are WebDataset tar shards; the photos measured are those of flickr8k.tar whose
 int(sha256(key), 16) % 10 == 0. They are held out from now on, but the present built-in model is a prototype
 that has seen them: of that model the figures say only that index and search lose nothing.
-Every caption is one query; a query answered at k when its photo is among the k best. Reference: numpy, all cosines, one stable sort.
+Every caption is one query; it counts as answered at k when its photo is among the k best.
+Reference: numpy, all cosines, one stable sort.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class LibraryError(OkoError):
 
 
 class NoLibrary(LibraryError):
-    """There is no library in the folder, or in the database of `database_url`, yet; index some photos first."""
+    """There is no library in the folder yet; index some photos first."""
 
     def __init__(self, folder: Path, *, database: str = "") -> None:
         super().__init__(

@@ -74,6 +74,7 @@ def writer_lock(folder: Path, *, purpose: str, timeout_s: float) -> Iterator[Non
 
     Raises LibraryLocked, saying who holds it, after `timeout_s` seconds.
     """
+    import psutil
     from filelock import FileLock, Timeout
 
     note = folder / "writer.json"
@@ -91,7 +92,8 @@ def writer_lock(folder: Path, *, purpose: str, timeout_s: float) -> Iterator[Non
             hint="Look at its owner and permissions.",
         ) from e
     try:
-        who = {"pid": os.getpid(), "purpose": purpose, "since": time.strftime("%H:%M:%S")}
+        began = psutil.Process().create_time()  # tells it from a later process of the same number
+        who = {"pid": os.getpid(), "began": began, "purpose": purpose, "since": time.strftime("%H:%M:%S")}
         with suppress(OSError):  # only said to others; a full disk must not stop what frees some space
             _write_note(note, json.dumps(who))
         yield

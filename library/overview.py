@@ -18,6 +18,8 @@ from library.records import FileState, ModelStamp
 from library.store import Store
 from library.vectors import read_stamp
 
+CLOCK_SLACK_S = 2.0  # the time of boot, from which a process's beginning is counted, is known to a second
+
 
 class Presence(StrEnum):
     """Whether an indexed folder is there."""
@@ -167,34 +169,36 @@ def current_writer(folder: Path) -> dict[str, Any] | None:
     if not (folder / "writer.lock").exists():
         return None
     note = _writer_note(folder)
-    if note is not None and _is_alive(folder, note["pid"]):
+    if note is not None and _is_alive(note["pid"], note.pop("began")):
         return note  # without the lock: whoever looks often must not be in the way of a writer that does not wait
     lock = FileLock(folder / "writer.lock", mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return _writer_note(folder) or {"pid": None, "purpose": None, "since": None}
+        note = _writer_note(folder) or {}
+        return {name: note.get(name) for name in ("pid", "purpose", "since")}
     except OSError:  # not ours to write: the note and the process table must do
         return None
     lock.release()
     return None
 
 
-def _is_alive(folder: Path, pid: int) -> bool:
-    """Whether the process that wrote the note runs: one that began later has only got its number."""
+def _is_alive(pid: int, began: float | None) -> bool:
+    """Whether the process that wrote the note runs: one that began at another time has only got its number."""
     import psutil
 
     try:
-        began, noted = psutil.Process(pid).create_time(), (folder / "writer.json").stat().st_mtime
+        return began is not None and abs(psutil.Process(pid).create_time() - began) < CLOCK_SLACK_S
     except (psutil.Error, OSError, ValueError, OverflowError):
         return False
-    return began < noted + 2  # seconds: the two clocks are read to a few hundredths
 
 
 def _writer_note(folder: Path) -> dict[str, Any] | None:
     try:
         note = json.loads((folder / "writer.json").read_text())
-        return {"pid": int(note["pid"]), "purpose": str(note["purpose"]), "since": str(note["since"])}
+        began = float(note["began"]) if "began" in note else None
+        who = {"pid": int(note["pid"]), "purpose": str(note["purpose"]), "since": str(note["since"])}
+        return {**who, "began": began}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -111,3 +111,11 @@ def test_no_file_names_a_package_registry() -> None:
 def test_a_named_path_is_recognised(text: str) -> None:
     (token,) = BACKTICKED.findall(text)
     assert OUR_PATH.fullmatch(token.split("::")[0])
+
+
+def test_no_file_installs_another_projects_oko() -> None:
+    """The registry's project of that name is not ours."""
+    command = re.compile(rb"pip3? install(?: +-{1,2}[\w-]+)* +[\"']?oko(?![\w/.-])")
+    assert command.search(b"pip install " + b"-U oko[heic]")
+    found = [path for path in project_files() if command.search((ROOT / path).read_bytes())]
+    assert found == []

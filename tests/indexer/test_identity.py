@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from library import images
+from library.catalog import batch
 from tests.albums import Album, nothing_embedded
 
 # The same photo under another name
@@ -256,3 +257,21 @@ def test_content_that_was_known_when_read_and_gone_when_written(tmp_path: Path) 
     assert album.ids().keys() == before.keys()
     album.check()
     assert album.index().unchanged == 40
+
+
+def test_folders_are_looked_into_once_a_batch(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It happens while the database is locked, and a folder on a sleeping drive answers slowly."""
+    for n in range(8):
+        album.put(f"{n}.png", n)
+    album.index()
+    album.put("stays.png", 100)
+    elsewhere = album.base / "elsewhere"
+    elsewhere.mkdir()
+    for n in range(8):
+        (album.photos / f"{n}.png").rename(elsewhere / f"{n}.png")
+    looked: list[bytes] = []
+    real = batch._has_entries
+    monkeypatch.setattr(batch, "_has_entries", lambda folder: looked.append(folder) or real(folder))
+    report = album.index(elsewhere)
+    assert (report.embedded, report.known) == (0, 8)
+    assert looked == [os.fsencode(album.photos.resolve())]

@@ -65,7 +65,7 @@ def save(module: Any, path: Path) -> Path:
     return path
 
 
-def calibrate(module: Any) -> None:
+def calibrate(module: Any, tag: dict[str, Any]) -> None:
     """Give batch norms the statistics of pictures: with those of a new module, all vectors are nearly the same."""
     norms = [
         each for each in module.visual.modules() if isinstance(each, torch.nn.modules.batchnorm._BatchNorm)
@@ -73,7 +73,8 @@ def calibrate(module: Any) -> None:
     side = module.visual.image_size
     side = side if isinstance(side, int) else side[0]
     pixels = np.stack([np.asarray(picture.resize((side, side))) for picture in photos(8)])
-    batch = torch.from_numpy(pixels.transpose(0, 3, 1, 2) / np.float32(64) - 2)
+    scaled = (pixels / 255 - np.array(tag["mean"])) / np.array(tag["std"])
+    batch = torch.from_numpy(scaled.transpose(0, 3, 1, 2).astype(np.float32))
     module.eval()
     for norm in norms:
         norm.momentum = None  # a plain mean
@@ -105,7 +106,7 @@ def family(
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(3)
     module = open_clip.create_model(request.param, load_weights=False)
-    calibrate(module)
+    calibrate(module, open_clip.get_pretrained_cfg(request.param, FAMILIES[request.param]))
     path = save(module, folder / "model.safetensors")
     yield request.param, path
     shutil.rmtree(folder)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import struct
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -193,3 +197,25 @@ def test_an_olympus_head_is_read_as_tiff() -> None:
     data = camera_exif().tobytes()[6:]
     sign = b"IIRO" if data[:2] == b"II" else b"MMOR"
     assert direct(exif_of_tiff(sign + data[4:])).camera_model == "Okular X100"
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+@pytest.mark.parametrize("position", [(50.0875, 14.4213), (-33.8568, -70.6693)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_exiftool_says_the_same(tmp_path: Path, position: tuple[float, float], orientation: int) -> None:
+    data = jpeg_bytes(photo(1, (32, 24)), exif=camera_exif(position=position), orientation=orientation)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    command = ["exiftool", "-json", "-n", "-charset", "utf8", str(path)]
+    theirs = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)[0]
+    ours = decode(data, name="a.jpg", max_pixels=10_000).facts
+    assert (ours.camera_make, ours.camera_model) == (theirs["Make"], theirs["Model"])
+    assert (ours.lens, ours.orientation) == (theirs["LensModel"], theirs.get("Orientation", 1))
+    assert ours.latitude == pytest.approx(theirs["GPSLatitude"], abs=1e-7)
+    assert ours.longitude == pytest.approx(theirs["GPSLongitude"], abs=1e-7)
+    assert ours.altitude_m == pytest.approx(theirs["GPSAltitude"])
+    assert ours.taken_at is not None
+    taken = theirs["DateTimeOriginal"].replace(":", "-", 2).replace(" ", "T") + theirs["OffsetTimeOriginal"]
+    assert ours.taken_at == taken
+    stored = (theirs["ImageWidth"], theirs["ImageHeight"])
+    assert (ours.width, ours.height) == (stored if orientation == 1 else stored[::-1])

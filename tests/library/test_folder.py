@@ -150,3 +150,11 @@ def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert default_folder({"OKO_HOME": "~/photos-library"}) == tmp_path / "photos-library"
     assert default_folder({}).name == "oko"
     assert default_folder({"OKO_HOME": ""}).name == "oko"
+
+
+def test_a_writers_note_is_its_owners_alone(tmp_path: Path) -> None:
+    note = tmp_path / "writer.json"
+    note.write_text("{}")
+    note.chmod(0o644)  # as a killed writer of an older version left it
+    with writer_lock(tmp_path, purpose="oko index", timeout_s=5):
+        assert note.stat().st_mode & 0o777 == 0o600

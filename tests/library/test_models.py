@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -265,3 +266,12 @@ def test_hashes_are_kept_until_the_file_changes(tmp_path: Path, monkeypatch: pyt
     assert sha256_of(path) != first
     with pytest.raises(ModelUnavailable):
         sha256_of(tmp_path / "absent")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes")
+def test_weights_in_a_place_that_text_cannot_hold(registry: Registry, tmp_path: Path) -> None:
+    weights = tmp_path / os.fsdecode(b"v\xe1hy.pt")
+    weights.write_bytes(b"x")
+    registry.add("mine", arch="RN50", weights=weights, check=lambda spec: None)
+    assert registry.resolve("mine").weights == weights
+    assert registry.is_cached(registry.resolve("mine"))

@@ -344,3 +344,30 @@ def test_forgetting_a_photo_takes_it_out_of_the_index(album: Album) -> None:
     album.put("03.png", picture(3))
     assert album.index().embedded == 1
     assert album.photo_of("03.png") > 12, "numbers are never used twice"
+
+
+def test_reading_a_database_that_is_not_there_does_not_make_it(tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere.sqlite"
+    url = f"sqlite:///{path}"
+    with pytest.raises(NoLibrary, match=r"elsewhere\.sqlite"):
+        Store.open(tmp_path, database_url=url)
+    with (
+        pytest.raises(NoLibrary),
+        Store.open_writer(tmp_path, purpose="x", timeout_s=0, database_url=url),
+    ):
+        pytest.fail("opened")
+    assert not path.exists()
+    path.touch()
+    with pytest.raises(NoLibrary):
+        Store.open(tmp_path, database_url=url)
+    assert path.stat().st_size == 0
+    with Store.open_writer(tmp_path, purpose="x", timeout_s=0, database_url=url, create=True):
+        pass
+    Store.open(tmp_path, database_url=url).close()
+
+
+@pytest.mark.parametrize("url", ["nosuch://me:secret@host/x", "not a url://me:secret@host:port/x"])
+def test_no_message_says_a_password(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="database_url") as caught:
+        Store.open(tmp_path, database_url=url)
+    assert "secret" not in caught.value.message

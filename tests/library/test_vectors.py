@@ -246,3 +246,31 @@ def test_a_save_that_fails_leaves_the_old_file(saved: tuple[Path, FlatIndex]) ->
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert not list(path.parent.glob("*.tmp"))
+
+
+def test_a_byte_that_changed_anywhere_is_noticed(saved: tuple[Path, FlatIndex]) -> None:
+    path, _ = saved
+    whole = path.read_bytes()
+    # FAISS itself takes some of them, such as 85 and 89 (of the inner header), for an index like any other.
+    for position in sorted({*range(120), *range(0, len(whole), 37), *range(len(whole) - 40, len(whole))}):
+        changed = bytearray(whole)
+        changed[position] ^= 0x04
+        path.write_bytes(changed)
+        try:
+            _, stamp = FlatIndex.read(path)
+        except ValueError:
+            continue
+        # What is left is the stamp's own text, which the catalog knows better.
+        assert stamp != STAMP, position
+
+
+def test_a_saved_index_is_its_owners_alone(tmp_path: Path) -> None:
+    index, _ = filled(5)
+    modes = []
+    usual = os.umask(0)
+    try:
+        index.write(tmp_path / "v.faiss", STAMP)
+        modes.append((tmp_path / "v.faiss").stat().st_mode & 0o777)
+    finally:
+        os.umask(usual)
+    assert modes == [0o600]

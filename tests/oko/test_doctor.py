@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -14,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from library import folder as folder_module
 from library import health
 from library.vectors import FlatIndex
+from tests.decoding import heic_bytes
 from tests.oko.small_library import SmallLibrary, make
 
 
@@ -260,3 +263,25 @@ def test_without_a_library(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["doctor", "--library", str(tmp_path / "none")]) == 1
     assert "there is no library" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_pictures_that_were_indexed_without_their_package(
+    library: SmallLibrary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reason is the one that indexing records, not one that this test makes up."""
+    (library.photos / "new.heic").write_bytes(heic_bytes(Image.new("RGB", (64, 48), "white")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(Image.OPEN, "HEIF", raising=False)
+        patch.setitem(sys.modules, "pillow_heif", None)
+        find = importlib.util.find_spec
+        patch.setattr(
+            importlib.util, "find_spec", lambda name, *a: None if name == "pillow_heif" else find(name, *a)
+        )
+        assert library.index().unreadable == 3
+        finding = doctor(library, capsys)[1]["missing_package"]
+        assert (finding["count"], finding["serious"]) == (1, False)
+        assert "pillow_heif is not installed" in finding["sentence"]
+        assert "pip install pillow-heif" in finding["hint"]
+    assert doctor(library, capsys)[1]["missing_package"]["hint"] == "Read them now: oko retry"
+    assert library.index(retry=True).embedded == 1
+    assert "missing_package" not in doctor(library, capsys)[1]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from library.vectors import MARK
@@ -180,3 +183,33 @@ def test_loads_neither_torch_nor_faiss(library: SmallLibrary) -> None:
     root = Path(__file__).parents[2]
     out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert out.stdout.splitlines()[-1] == "[]"
+
+
+def test_looking_at_a_writer_does_not_touch_its_lock(
+    library: SmallLibrary, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that does not wait must not fail because somebody looks at the moment when it begins."""
+    with library.writer():
+        monkeypatch.setattr(filelock.FileLock, "acquire", lambda *_, **__: pytest.fail("the lock was taken"))
+        assert status(library, capsys)["writer"].keys() == {"pid", "purpose", "since"}
+
+
+def test_a_note_of_a_number_that_another_process_has_now(
+    library: SmallLibrary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = {"pid": os.getpid(), "began": 1.0, "purpose": "oko index", "since": "09:00:00"}
+    (library.folder / "writer.json").write_text(json.dumps(note))
+    assert status(library, capsys)["writer"] is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes")
+@pytest.mark.parametrize("command", ["status", "config"])
+def test_a_library_folder_that_text_cannot_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    library = make(tmp_path / os.fsdecode(b"b\xff"), monkeypatch)
+    capsys.readouterr()
+    assert library.oko(command, "--json") == 0
+    found = json.loads(capsys.readouterr().out.encode("utf-8"))
+    assert found["library_folder"] == str(tmp_path / "b\ufffd" / "lib")
+    assert base64.b64decode(found["library_folder_b64"]) == os.fsencode(library.folder)

@@ -21,6 +21,7 @@ from library.store import Store
 from oko import assemble, exits
 from oko.aligned import count
 from oko.context import Context
+from oko.render import path_fields
 from oko.searching import status
 
 DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
@@ -232,8 +233,8 @@ def _as_object(selection: Selection, *, planned: bool, is_clean: bool, back: int
         "photos": selection.photos,
         "photos_kept": selection.photos_kept,
         "decisions": selection.decisions,
-        "folders": [str(root.path) for root in selection.roots],
-        "offline_folders": [str(root.path) for root in selection.protected],
+        "folders": [path_fields(root.path)["path"] for root in selection.roots],
+        "offline_folders": [path_fields(root.path)["path"] for root in selection.protected],
         "still_on_disk": back,
         "traces_removed": is_clean,
     }

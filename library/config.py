@@ -14,7 +14,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from library.errors import ConfigError
+from library.errors import ConfigError, LibraryUnreadable
 
 ENVIRONMENT_PREFIX = "OKO_"
 # Variables with the prefix that are not settings.
@@ -129,12 +129,22 @@ def _layers(
     library: Path, file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     own = library / "config.toml"
-    if own.is_file():
+    if _is_there(own):
         yield str(own), read_toml(own)
     if file is not None:
         yield str(file), read_toml(file)
     yield "environment", read_environment(environment)
     yield "command line", {k: check(k, v, "the command line") for k, v in flags.items() if v is not None}
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as e:
+        raise LibraryUnreadable(
+            f"the library folder {file.parent} cannot be read: {e.strerror}",
+            hint="Look at its owner and permissions.",
+        ) from e
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -227,7 +237,7 @@ def _check_range(spec: Field[Any], value: Any, place: str) -> None:
             hint=f"Did you mean {near[0]}?" if near else "",
         )
     if least is not None and not least <= value <= most:
-        raise ConfigError(f"{place}: {spec.name} must lie between {least:g} and {most:g}, not {value}")
+        raise ConfigError(f"{place}: {spec.name} must lie between {least:,} and {most:,}, not {value}")
 
 
 def default_toml() -> str:

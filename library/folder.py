@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -12,8 +13,11 @@ from pathlib import Path
 
 from library.errors import LibraryLocked, LibraryOnNetwork, LibraryUnreadable
 
+log = logging.getLogger(__name__)
+
 CATALOG_NAME = "catalog.sqlite"
 # File systems whose locks SQLite's shared memory cannot rely on (sqlite.org/wal.html, "Overview", item 3).
+PATIENCE_S = 1.0  # after this, a waiting writer says for whom it waits
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afpfs", "webdav", "davfs", "davfs2", "ncpfs",
      "ceph", "glusterfs", "fuse.sshfs", "fuse.rclone", "fuse.glusterfs", "fuse.davfs2", "fuse.s3fs", "9p", "beegfs",
@@ -80,7 +84,13 @@ def writer_lock(folder: Path, *, purpose: str, timeout_s: float) -> Iterator[Non
     note = folder / "writer.json"
     lock = FileLock(folder / "writer.lock", mode=0o600)
     try:
-        lock.acquire(timeout=timeout_s, poll_interval=0.1)
+        try:
+            lock.acquire(timeout=min(timeout_s, PATIENCE_S), poll_interval=0.1)
+        except Timeout:
+            if timeout_s <= PATIENCE_S:
+                raise
+            log.warning("waiting for %s, which is writing to the library", _holder(note))
+            lock.acquire(timeout=timeout_s - PATIENCE_S, poll_interval=0.1)
     except Timeout as e:
         raise LibraryLocked(
             f"another process is writing to the library in {folder}: {_holder(note)}",

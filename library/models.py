@@ -140,6 +140,8 @@ class Registry:
         size = _size(best.download_bytes)
         if not self.is_cached(best):
             better = f"for far better results: oko models use {best.name} ({size})"
+            if best.needs_transformers and not has_transformers():
+                better += f", after: {how_to_install('hub-tokenizers')}"
             return Choice(BUILTIN, f"Using the built-in model; {better}.")
         if best.needs_transformers and not has_transformers():
             needed = how_to_install("hub-tokenizers")

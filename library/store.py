@@ -133,6 +133,8 @@ class Store:
             if found is not None:
                 return found
             others = [f"{s.name} ({n:,} photos)" for _, s, n in reading.models(c) if n]
+        if not others:
+            raise NoLibrary(self.folder)
         raise ModelMismatch(
             f"this library has no vectors made by {stamp.name} with these weights; "
             f"it has those of {', '.join(others) or 'no model'}",
@@ -187,7 +189,7 @@ class Store:
                 loaded = self._loaded[model_id] = _Loaded(FlatIndex(loaded.index.dim))
                 added = _add_all(c, loaded.index, model_id, -1)
         loaded.revision, loaded.checked = newest, True
-        if added > SAVE_AFTER:
+        if added > SAVE_AFTER or loaded.saved_revision < 0:
             self._save(model_id)
 
     def _save(self, model_id: int) -> None:

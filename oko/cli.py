@@ -78,13 +78,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exits.DONE
 
 
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments. Words of a query may stand after options, too: `oko search a dog -k 5 on the beach`."""
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    options = [word for word in rest if word.startswith("-")]
+    if options or (rest and args.command != "search"):
+        parser.error(
+            f"oko {args.command} does not know {' '.join(options or rest)} (oko {args.command} --help)"
+        )
+    if rest:
+        args.query += rest
+    return args
+
+
 def _run(argv: Sequence[str] | None) -> int:
-    args = build_parser().parse_args(argv)
+    args = _parse(argv)
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.ERROR if args.quiet else logging.WARNING,
         format="oko: %(message)s" if not args.verbose else "%(asctime)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it sets its own level when it is imported
     # Pillow and others warn about odd files; oko reports what matters of it itself.
     logging.captureWarnings(True)
     for noisy in (
@@ -108,3 +123,10 @@ def _run(argv: Sequence[str] | None) -> int:
             logging.getLogger("oko").debug("in full:", exc_info=e)
         print(f"oko: {e.message}" + (f"\n     {e.hint}" if e.hint else ""), file=sys.stderr)
         return exits.exit_code(e)
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        logging.getLogger("oko").debug("in full:", exc_info=e)
+        place = f"{e.filename}: " if e.filename is not None else ""
+        print(f"oko: {place}{e.strerror or e}\n     What happened inside: add -v", file=sys.stderr)
+        return exits.FAILED

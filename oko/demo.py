@@ -87,7 +87,12 @@ def _command() -> str:
 
 def copy_photos(folder: Path) -> list[Path]:
     """The demo's photographs, copied out of the installed packages. Raises UsageError if none is installed."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UsageError(
+            f"the demo cannot write to {folder}: {e.strerror}", hint="Name a folder: --into DIR"
+        ) from e
     copied = []
     for source in _sources():
         target = folder / source.name

@@ -71,7 +71,7 @@ def forget(context: Context, args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> str | None:
     """The time before which a file must have gone missing. Raises UsageError for arguments that do not fit."""
     if not args.paths and not args.missing:
-        raise UsageError("oko forget: name files or folders, or give --missing")
+        raise UsageError("name files or folders, or give --missing")
     if not args.missing and (args.older_than or args.include_offline):
         raise UsageError("--older-than and --include-offline go with --missing")
     if not (args.yes or args.dry_run or sys.stdin.isatty()):

@@ -108,11 +108,12 @@ def print_report(context: Context, report: IndexReport, *, as_json: bool, planne
 def report_lines(report: IndexReport, *, planned: bool = False) -> list[str]:
     """The report in sentences."""
     lines = [_headline(report, planned=planned)]
+    gone_for_good = "" if report.offline_roots else " (deleted on purpose? oko forget --missing)"
     details = [
         (report.known, "already known by their content, not embedded again"),
         (report.moved, "moved or renamed"),
         (report.returned, "back again"),
-        (report.missing, "not there any more (kept; `oko forget --missing` would delete them)"),
+        (report.missing, "not there now; everything about them is kept" + gone_for_good),
         (report.excluded, "indexed before and excluded now (hidden; `oko forget PATH` would delete them)"),
         (report.unreadable, "unreadable"),
         (report.failed, "failed; the next run tries them again"),
@@ -125,7 +126,7 @@ def report_lines(report: IndexReport, *, planned: bool = False) -> list[str]:
     ]
     lines += [f"  ! {problem}" for problem in report.problems]
     if report.unreadable + report.failed > len(report.problems):
-        lines.append("  all of them, with reasons: oko status --problems")
+        lines.append("  which and why: oko status --problems")
     if report.skipped:
         lines.append(
             "  passed over: " + ", ".join(f"{n:,} {reason}" for reason, n in sorted(report.skipped.items()))

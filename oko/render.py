@@ -151,8 +151,12 @@ def print_previews(context: Context, store: Store, results: Sequence[SearchResul
 
 def check_sheet(path: Path | None) -> None:
     """Before any work is done: raises UsageError for a contact sheet in a format there is not."""
-    if path is not None and path.suffix.lower() not in SHEET_FORMATS:
+    if path is None:
+        return
+    if path.suffix.lower() not in SHEET_FORMATS:
         raise UsageError(f"--sheet {path}: the name must end in {', '.join(SHEET_FORMATS)}")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--sheet {path}: there is no folder {path.absolute().parent}")
 
 
 def write_sheet(store: Store, results: Sequence[SearchResult], path: Path, *, title: str) -> None:

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 import search.query
 from library.catalog import reading
 from library.encoder import Encoder
-from library.errors import UsageError
+from library.errors import ModelMismatch, UsageError
+from library.presets import ModelSpec
 from library.records import ModelStamp, PhotoFilter
 from library.store import Store
 from oko import assemble
 from oko.context import Context
 
-DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
 
 
 @contextmanager
@@ -39,6 +40,8 @@ def photo_filter(args: argparse.Namespace) -> PhotoFilter:
         value = getattr(args, flag)
         if value is not None and not DATE.fullmatch(value):
             raise UsageError(f"--{flag} {value} is not a date", hint="Write 2023, 2023-07 or 2023-07-14.")
+    if args.after and args.before and args.after[: len(args.before)] > args.before[: len(args.after)]:
+        raise UsageError(f"no photo was taken after {args.after} and before {args.before}")
     return PhotoFilter(
         folders=tuple(Path(folder).expanduser().resolve() for folder in args.folders),
         taken_after=args.after,
@@ -47,6 +50,17 @@ def photo_filter(args: argparse.Namespace) -> PhotoFilter:
         tags=tuple(args.tags),
         include_missing=args.missing,
     )
+
+
+def require_vectors(store: Store, spec: ModelSpec) -> None:
+    """Raises ModelMismatch for a model that has seen no photo here, before it is loaded or downloaded."""
+    with store.catalog.reading() as c:
+        used = [stamp.name for _, stamp, _ in reading.models(c)]
+    if used and spec.canonical_name not in used:
+        raise ModelMismatch(
+            f"this library has no vectors made by {spec.name}; it has those of {', '.join(used)}",
+            hint=f"Make them: oko index --model {spec.name}",
+        )
 
 
 def query_vector(

@@ -78,6 +78,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     render.check_sheet(args.sheet)
     with assemble.reading(context.folder, context.config) as store:
         spec = assemble.choose_model(context.folder, context.config, store, context.note)
+        searching.require_vectors(store, spec)
         encoder = assemble.make_encoder(spec, context.config)
         with searching.status(context, "Searching"):
             vector = searching.query_vector(context, encoder, " ".join(args.query), args.image)

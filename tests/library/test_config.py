@@ -47,7 +47,7 @@ def test_a_file_in_the_current_folder_is_not_read(tmp_path: Path, monkeypatch: p
     [
         ("batchsize = 3", "there is no setting 'batchsize'", "Did you mean batch_size?"),
         ("batch_size = '3'", "batch_size must be a whole number, not '3'", ""),
-        ("batch_size = 0", "batch_size must lie between 1 and 4096, not 0", ""),
+        ("batch_size = 0", "batch_size must lie between 1 and 4,096, not 0", ""),
         ("batch_size = true", "batch_size must be a whole number", ""),
         ("device = 'cdua'", "device cannot be 'cdua'", "Did you mean cuda?"),
         ("include = ['a', 3]", "include must be a list of texts", ""),

@@ -39,7 +39,9 @@ def test_exit_codes(error: OkoError, code: int) -> None:
     assert exits.exit_code(error) == code
 
 
-@pytest.mark.parametrize("arguments", [[], ["serach", "a cat"], ["search", "--no-such-option"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["serach", "a cat"], ["search", "--no-such-option"], ["status", "x"]]
+)
 def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)

@@ -49,6 +49,10 @@ def test_words_find_the_photo(oko: Run) -> None:
     assert "chelsea.png" in lines[0]
 
 
+def test_words_may_follow_options(oko: Run) -> None:
+    assert oko("search", "a", "-k", "2", "cat")[1] == oko("search", "a", "cat", "-k", "2")[1]
+
+
 @pytest.mark.parametrize("query", ["kočka", "eine Katze", "un chat"])
 def test_the_built_in_model_reads_other_languages(oko: Run, query: str) -> None:
     assert "chelsea.png" in oko("search", query, "-k", "1")[1]
@@ -118,6 +122,11 @@ def test_filters(oko: Run, library: tuple[Path, Path], tmp_path: Path) -> None:
     [
         (["search"], "nothing to search for"),
         (["search", "a cat", "--after", "yesterday"], "not a date"),
+        (["search", "a cat", "--after", "2023-13"], "not a date"),
+        (["search", "a cat", "--after", "2023", "--before", "2021"], "no photo was taken"),
+        (["search", "a cat", "--model", "ViT-B-32/laion2b_s34b_b79k"], "it has those of builtin"),
+        (["search", "a cat", "--sheet", "/no/such/folder/x.png"], "there is no folder"),
+        (["demo", "--into", __file__], "cannot write"),
         (["search", "a cat", "--model", "bultin"], "builtin"),
         (["search", "--image", "/no/such/file.jpg"], "/no/such/file.jpg"),
         (["search", "a cat", "--sheet", "/tmp/x.txt"], "must end in"),

@@ -187,9 +187,12 @@ def _indexes(store: Store, indexes: IndexStates, mend: bool) -> Iterator[Finding
         finding = _index(store, model_id, stamp, indexes.get(model_id))
         if finding is None:
             continue
-        if mend:
-            store.rebuild_index(model_id, stamp.dim)
-        yield Finding(finding.name, finding.count, finding.sentence, mended=mend, serious=finding.serious)
+        mended = mend and store.rebuild_index(model_id, stamp.dim)
+        hint = (
+            "It could not be saved: is the disk full, or the folder read-only?" if mend and not mended else ""
+        )
+        serious = finding.serious or (mend and not mended)
+        yield Finding(finding.name, finding.count, finding.sentence, hint, mended=mended, serious=serious)
 
 
 def _index(store: Store, model_id: int, stamp: ModelStamp, before: tuple[str, int] | None) -> Finding | None:

@@ -323,11 +323,12 @@ class Store:
         with self.catalog.writing() as c:
             return len(writing.delete_orphans(c, photo_ids))
 
-    def rebuild_index(self, model_id: int, dim: int) -> None:
-        """Make the cached index of a model anew from the catalog, whatever its file holds."""
+    def rebuild_index(self, model_id: int, dim: int) -> bool:
+        """Make the cached index of a model anew from the catalog; returns whether it could be saved."""
         with self._lock:
             self._loaded[model_id] = _Loaded(FlatIndex(dim))
             self.save_index(model_id, dim)
+            return self._is_saved(model_id, dim)
 
     def set_decisions(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write tags (photo_id, name, state, score, decided_at), replacing those of the same names."""

@@ -93,6 +93,20 @@ def test_missing_index_costs_only_time(library: SmallLibrary, capsys: pytest.Cap
     assert (library.folder / "vectors-1.faiss").exists()
 
 
+def test_an_index_that_cannot_be_saved_is_not_called_mended(
+    library: SmallLibrary, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in library.folder.glob("*.faiss"):
+        path.unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FlatIndex, "write", full)
+    assert library.oko("doctor") == 1
+    assert "could not be saved" in capsys.readouterr().out
+
+
 def test_index_of_another_library(
     library: SmallLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -149,7 +149,7 @@ class IndexRun:
         self.store.save_index(self._model_id, self.encoder.stamp.dim)
 
     def _apply(self, target: Target, changes: Changes) -> None:
-        away = not target.root.path.is_dir()
+        away = not os.path.isdir(target.root.path)
         offline = away or changes.is_suspicious(whole_root=not target.below)
         self.store.apply(
             target.root.id,
@@ -272,7 +272,8 @@ def plan_run(
     for target in planned_targets(store, paths, settings.rules):
         changes = yield from look(store, NO_ID if model_id is None else model_id, settings, target, report)
         _count(report, changes)
-        report.embedded += len(changes.work[: settings.limit])
+        left = None if settings.limit is None else settings.limit - report.embedded
+        report.embedded += len(changes.work[:left])
 
 
 def _count(report: IndexReport, changes: Changes) -> None:

@@ -74,6 +74,7 @@ class Scan:
     _include: GitIgnoreSpec = field(init=False)
     _exclude: GitIgnoreSpec = field(init=False)
     _entered: set[tuple[int, int]] = field(default_factory=set)
+    _within: dict[bytes, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._include = _patterns("include", self.rules.include)
@@ -170,12 +171,20 @@ class Scan:
         above = [b"/".join(parents[: n + 1]) for n in range(len(parents))]
         if not self.log.unseen.isdisjoint((b"", *above)):
             return PassedOver.UNSEEN
-        if not self.enters(os.path.dirname(path)) or self._matches(self._exclude, path, is_folder=False):
+        if not self._enters_again(os.path.dirname(path)) or self._matches(
+            self._exclude, path, is_folder=False
+        ):
             return PassedOver.EXCLUDED
         refused = self._refusal(path, is_folder=False)
         return (
             None if refused is None else PassedOver.UNSEEN if refused == NOT_INCLUDED else PassedOver.EXCLUDED
         )
+
+    def _enters_again(self, folder: bytes) -> bool:
+        """`enters`, asked of each folder once: a drive that is away has many files in few folders."""
+        if folder not in self._within:
+            self._within[folder] = self.enters(folder)
+        return self._within[folder]
 
     def enters(self, folder: bytes) -> bool:
         """Whether the rules let a walk from the root come to this folder (relative to the root)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,15 @@ def test_a_drive_inside_a_root_is_protected_when_it_alone_is_looked_at(tmp_path:
     (tmp_path / "away").rename(photos / "drive")
     report = index(tmp_path / "library", photos)
     assert (report.embedded, report.returned) == (0, len(many))
+
+
+def test_a_dry_run_keeps_to_its_limit_over_all_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [paint(tmp_path / place, {"a.png": "red", "b.png": "blue"}) for place in ("one", "two")]
+    arguments = ["index", *map(str, folders), "--dry-run", "--limit", "3", "--json"]
+    assert main([*arguments, "--library", str(tmp_path / "library"), "--model", "builtin"]) == 0
+    assert json.loads(capsys.readouterr().out)["embedded"] == 3
 
 
 def test_a_pattern_that_is_none_is_an_error_in_words(photos: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 PYTEST := $(BIN)/python -m pytest -q --durations=10
-BENCHMARKS := recall index
+BENCHMARKS := recall index diagnose
 
 # What is installed; each contains the one before it.
 DEMO := $(VENV)/.installed-demo
@@ -41,8 +41,8 @@ format: $(DEV) ## rewrite the code in the one format, sort imports, mend what li
 bench: $(TEST) ## run every benchmark (long; ratios against a reference, JSON in benchmarks/results)
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
-soak: $(TEST) ## run the slow tests: kills in the middle of writing, 20,000 files (long)
-	@$(PYTEST) -m slow --run-slow -o faulthandler_timeout=7200
+soak: $(TEST) ## run the slow tests: kills in the middle of writing, 20,000 files, a watcher over minutes (long)
+	@$(PYTEST) -s -m slow --run-slow -o faulthandler_timeout=7200
 
 clean: ## remove what was built and cached (the environment stays; rm -r .venv removes that)
 	rm -rf build dist .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -71,10 +71,10 @@ $(DEMO): pyproject.toml | $(BIN)/python
 
 $(TEST): pyproject.toml | $(BIN)/python
 	$(say_install)
-	@$(PIP) -e '.[test,demo,heic,raw,export]'
+	@$(PIP) -e '.[test,demo,heic,raw,export,train]'
 	@touch $(DEMO) $(TEST)
 
 $(DEV): pyproject.toml | $(BIN)/python
 	$(say_install)
-	@$(PIP) -e '.[dev,demo,heic,raw,export]'
+	@$(PIP) -e '.[dev,demo,heic,raw,export,train]'
 	@touch $(DEMO) $(TEST) $(DEV)

@@ -1,66 +1,61 @@
-"""Text -> image recall@1/5/10 through the real index and search path, beside a plain matrix product.
+"""Caption -> photo and photo -> caption recall@1/5/10 in each language, and whether index and search lose any of it.
 
-usage: python -m benchmarks.recall [--data ../shared/data] [--model builtin] [--captions 1000]
+usage: python -m benchmarks.recall [MODEL...] [--data ../shared/data] [--captions 1000]
 
-The data are WebDataset tar shards; the photos measured are those of flickr8k.tar whose
-int(sha256(key), 16) % 10 == 0. They are held out from now on, but the present built-in model is a prototype
-that has seen them: of that model the figures say only that index and search lose nothing.
-Every caption is one query; it counts as answered at k when its photo is among the k best.
-Reference: numpy, all cosines, one stable sort.
+A MODEL is a registered name (default: builtin), a folder with open_clip_config.json and weights, or the weights
+file in such a folder. The photos are the held-out ones of flickr8k.tar (training.splits.is_held_out). The first
+built-in model has seen them: of it the figures say only that index and search lose nothing.
+Every caption is one query; it counts as answered at k when its photo is among the k best, and a photo when any of its
+captions is. "through search" is the same caption -> photo recall through the real index and `Library.search`;
+reference: numpy, all cosines.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
-import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 import oko
+from benchmarks.contenders import Contender, names_of, spec_of
 from benchmarks.machine import write
+from benchmarks.measured import View, World
+from library.models import Registry
+from training.evaluate import retrieval, top
 
 KS = (1, 5, 10)
-SHARD = "flickr8k.tar"
-MODELS_THAT_SAW_THE_PHOTOS = ("builtin",)
-TRANSLATIONS = "text/development_en_de_fr_cs.json"
-LANGUAGES = {"cs": "Czech", "de": "German", "fr": "French"}
+LEAST_SAME = 0.99
+_ADDED = "measured"
 
 
 def main() -> int:
     """Run the benchmark; returns the exit code (0 also when the data are absent, which is said)."""
     args = arguments()
-    shard = args.data / SHARD
-    if not shard.is_file():
-        print(f"skipped: there is no {shard} (--data names the folder)")
+    world = World(args.data)
+    if not world.photos:
+        print(f"skipped: there are no development photos in {args.data} (--data names the folder)")
         return 0
+    results = {}
     with tempfile.TemporaryDirectory(prefix="oko-recall-") as scratch:
         photos = Path(scratch, "photos")
-        queries = {"English": list(unpack(shard, photos))}
-        queries |= translated(args.data / TRANSLATIONS, {key for key, _ in queries["English"]})
-        with oko.open_library(Path(scratch, "library"), model=args.model) as library:
-            report = library.index([photos])
-            rate = report.embedded / report.embed_s
-            print(f"{report.embedded} photos indexed at {rate:.0f} photos/s by {library.encoder.stamp.name}")
-            reference = plain_vectors(library, photos)
-            figures = {
-                name: measure(library, reference, pairs[: args.captions]) for name, pairs in queries.items()
-            }
-    print_table(figures)
-    if args.model in MODELS_THAT_SAW_THE_PHOTOS:
-        print(f"{args.model} was trained on these photos: its recall here is no measure of its quality.")
-    write(args.out, {"model": args.model, "photos": report.embedded, "recall": figures})
-    return 0 if all(row["same_top_10"] >= 0.99 for row in figures.values()) else 1
+        photos.mkdir()
+        for photo in world.photos:
+            (photos / f"{photo.key}.webp").write_bytes(photo.content)
+        for number, (model, name) in enumerate(zip(args.models, names_of(args.models), strict=True)):
+            folder = Path(scratch, f"library{number}")
+            registered = register(model, name, folder)
+            with oko.open_library(folder, model=registered) as library:
+                results[name] = measure(world, library, photos, name, args.captions)
+    write(args.out, {"models": results})
+    rows = [row for result in results.values() for row in result["recall"].values()]
+    return 0 if all(row["same_top_10"] >= LEAST_SAME for row in rows) else 1
 
 
 def arguments() -> argparse.Namespace:
@@ -68,92 +63,87 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("models", nargs="*", default=["builtin"], metavar="MODEL", help="default: builtin")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", default="builtin")
     parser.add_argument("--captions", type=int, help="at most so many queries a language (default: all)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/recall.json"))
     return parser.parse_args()
 
 
-def is_held_out(key: str) -> bool:
-    """Whether a photo belongs to the development split."""
-    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % 10 == 0
+def register(model: str, name: str, library: Path) -> str:
+    """The name under which the library knows the model; a folder or file is added to it first."""
+    spec = spec_of(model, name, library.with_name(f"{library.name}-models"))
+    if spec.source != "local" or spec.weights is None:
+        return model
+    library.mkdir()
+    return Registry(library).add(_ADDED, arch="measured", weights=spec.weights).name
 
 
-def unpack(shard: Path, folder: Path) -> Iterator[tuple[str, str]]:
-    """Write the held-out photos to a folder; yields (key, caption)."""
-    folder.mkdir(parents=True)
-    with tarfile.open(shard) as tar:
-        for member in tar:
-            key, _, suffix = member.name.partition(".")
-            content = tar.extractfile(member)
-            if content is None or not is_held_out(key):
-                continue
-            if suffix == "json":
-                yield from ((key, caption) for caption in json.load(content)["captions"])
-            else:
-                (folder / f"{key}.{suffix}").write_bytes(content.read())
-
-
-def translated(file: Path, keys: set[str]) -> dict[str, list[tuple[str, str]]]:
-    """(key, caption) pairs by language, of photos that are measured."""
-    if not file.is_file():
-        return {}
-    rows = [row for row in json.loads(file.read_text(encoding="utf-8")) if row["key"] in keys]
-    return {name: [(row["key"], row[code]) for row in rows] for code, name in LANGUAGES.items()}
-
-
-def measure(
-    library: Any, reference: tuple[list[str], np.ndarray], pairs: list[tuple[str, str]]
-) -> dict[str, float]:
-    """Recall through the library and through numpy, and how often both give the same ten photos."""
-    keys, matrix = reference
-    texts = np.concatenate([library.encoder.encode_texts([caption]) for _, caption in pairs])
-    plain = np.argsort(-(texts @ matrix.T), axis=1, kind="stable")[:, : max(KS)]
-    hits = dict.fromkeys(KS, 0)
-    plain_hits = dict.fromkeys(KS, 0)
-    same, started = 0.0, time.perf_counter()
-    for (key, caption), row in track(
-        list(zip(pairs, plain, strict=True)), "Searching", console=Console(stderr=True), transient=True
-    ):
-        found = [result.path.stem for result in library.search(caption, top=max(KS))]
-        expected = [keys[i] for i in row]
-        same += len(set(found) & set(expected)) / max(KS)
-        for k in KS:
-            hits[k] += key in found[:k]
-            plain_hits[k] += key in expected[:k]
-    query_ms = 1000 * (time.perf_counter() - started) / len(pairs)
-    n = len(pairs)
+def measure(world: World, library: Any, photos: Path, name: str, captions: int | None) -> dict[str, Any]:
+    """Index, then all languages both ways; printed and returned."""
+    report = library.index([photos])
+    rate = report.embedded / report.embed_s
+    print(f"{name}: {report.embedded} photos indexed at {rate:.0f} photos/s")
+    view = View(world, Contender(name, library.encoder))
+    queries = {"English": world.captions, **world.by_language}
+    figures = {language: both_ways(view, library, pairs[:captions]) for language, pairs in queries.items()}
+    print_table(figures)
+    if view.contender.saw_the_photos:
+        print(f"{name} was trained on these photos: its recall here is no measure of its quality.")
     return {
-        "queries": n,
-        **{f"recall_at_{k}": hits[k] / n for k in KS},
-        **{f"plain_recall_at_{k}": plain_hits[k] / n for k in KS},
-        "same_top_10": same / n,
+        "photos": report.embedded,
+        "saw_the_photos": view.contender.saw_the_photos,
+        "recall": figures,
+    }
+
+
+def both_ways(view: View, library: Any, pairs: Sequence[tuple[int, str]]) -> dict[str, float]:
+    """Recall from the vectors, both ways, and through index and search; and how often both give the same ten."""
+    rows, captions = zip(*pairs, strict=True)
+    texts = view.texts(captions)
+    expected = top(texts, view.photos, max(KS))
+    hits, same, started = dict.fromkeys(KS, 0), 0.0, time.perf_counter()
+    progress = track(
+        list(zip(rows, captions, expected, strict=True)),
+        "Searching",
+        console=Console(stderr=True),
+        transient=True,
+    )
+    keys = [photo.key for photo in view.world.photos]
+    for row, caption, plain in progress:
+        found = [result.path.stem for result in library.search(caption, top=max(KS))]
+        same += len(set(found) & {keys[i] for i in plain}) / max(KS)
+        for k in KS:
+            hits[k] += keys[row] in found[:k]
+    query_ms = 1000 * (time.perf_counter() - started) / len(pairs)
+    plain_shares = retrieval(texts, view.photos, rows, KS)
+    return {
+        "queries": len(pairs),
+        **{
+            f"{way}_recall_at_{k}": share
+            for way, shares in plain_shares.items()
+            for k, share in shares.items()
+        },
+        **{f"search_recall_at_{k}": hits[k] / len(pairs) for k in KS},
+        "same_top_10": same / len(pairs),
         "query_ms": query_ms,
     }
 
 
-def plain_vectors(library: Any, photos: Path) -> tuple[list[str], np.ndarray]:
-    """The photos' keys and vectors (n, D), embedded here without the index."""
-    files = sorted(photos.iterdir())
-    parts = []
-    for start in range(0, len(files), 32):
-        batch = [
-            library.encoder.prepare(Image.open(file).convert("RGB")) for file in files[start : start + 32]
-        ]
-        parts.append(library.encoder.encode_images(np.stack(batch)))
-    return [file.stem for file in files], np.concatenate(parts)
-
-
 def print_table(figures: dict[str, dict[str, float]]) -> None:
     """The figures for people, in percent."""
-    ranks = "".join(f"{f'R@{k}':>8}" for k in KS)
-    print(f"{'':<10}{'queries':>8}{ranks}   plain:{ranks}{'same top 10':>14}{'ms a query':>12}")
+    ways = ("text_to_image", "image_to_text", "search")
+    heads = ("text -> photo", "photo -> text", "text -> photo, through search")
+    print(f"{'':<18}" + "".join(f"{head:^{8 * len(KS) + 8}}" for head in heads))
+    ranks = "".join(f"{f'R@{k}':>8}" for k in KS) + " " * 8
+    print(f"{'':<10}{'queries':>8}{ranks * len(ways)}{'same top 10':>12}{'ms a query':>12}")
     for name, row in figures.items():
-        ours = "".join(f"{100 * row[f'recall_at_{k}']:>8.1f}" for k in KS)
-        plain = "".join(f"{100 * row[f'plain_recall_at_{k}']:>8.1f}" for k in KS)
-        same = 100 * row["same_top_10"]
-        print(f"{name:<10}{row['queries']:>8.0f}{ours}         {plain}{same:>13.1f}%{row['query_ms']:>12.1f}")
+        cells = "".join(
+            "".join(f"{100 * row[f'{way}_recall_at_{k}']:>8.1f}" for k in KS) + " " * 8 for way in ways
+        )
+        print(
+            f"{name:<10}{row['queries']:>8.0f}{cells}{100 * row['same_top_10']:>11.1f}%{row['query_ms']:>12.1f}"
+        )
 
 
 if __name__ == "__main__":

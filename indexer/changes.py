@@ -43,6 +43,11 @@ class Changes:
         """What has to be read, in this order: a content must find its new file before its old one is rewritten."""
         return [*self.added, *self.changed, *self.lacking]
 
+    @property
+    def needs_writing(self) -> bool:
+        """Whether something is to be written before, or without, anything being read."""
+        return bool(self.moved or self.returned or self.restamped or self.missing or self.excluded)
+
     def is_suspicious(self, *, whole_root: bool) -> bool:
         """Whether so much vanished at once that the drive is the likelier cause."""
         gone, known = len(self.missing), self.known - len(self.excluded)

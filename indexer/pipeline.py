@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,9 +128,7 @@ class IndexRun:
         Raises UsageError for a path that is neither there nor known, before the model is loaded.
         """
         targets = targets_for(self.store, paths, self.settings.rules)
-        self._model_id = self.store.use_model(self.encoder.stamp)
-        if self._model_name is not None and self.store.default_model() is None:
-            self.store.set_default_model(self._model_name)
+        self._begin()
         run_id = self.store.start_run("index")
         started = time.monotonic()
         complete = False
@@ -148,9 +146,33 @@ class IndexRun:
             self.store.finish_run(run_id, json.dumps(dataclasses.asdict(self.report)))
         self.store.save_index(self._model_id, self.encoder.stamp.dim)
 
-    def _apply(self, target: Target, changes: Changes) -> None:
+    def survey(self, target: Target, on_folder: Callable[[bytes], None] | None = None) -> Changes:
+        """Scan a root (or its part) and write what needs no reading; the rest is in the answer's `work`."""
+        self._begin()
+        looking = look(self.store, self._model_id, self.settings, target, self.report, on_folder)
+        changes = finish(looking)
+        self._apply(target, changes)
+        return changes
+
+    def steps_at(self, target: Target, paths: Collection[bytes]) -> Iterator[Progress]:
+        """Bring some files of a root (relative paths, gone ones too) up to date, looking at nothing else.
+
+        Leaves no record of a run, and the saved index as it is: readers catch up with a few changes by themselves.
+        """
+        self._begin()
+        changes = look_at(self.store, self._model_id, self.settings, target, paths, self.report)
+        # That many of so few files vanished says nothing here: each was asked for because something happened to it.
+        self._apply(target, changes, is_whole=False)
+        yield from self._index([(target, changes)])
+
+    def _begin(self) -> None:
+        self._model_id = self.store.use_model(self.encoder.stamp)
+        if self._model_name is not None and self.store.default_model() is None:
+            self.store.set_default_model(self._model_name)
+
+    def _apply(self, target: Target, changes: Changes, *, is_whole: bool = True) -> None:
         away = not os.path.isdir(target.root.path)
-        offline = away or changes.is_suspicious(whole_root=not target.below)
+        offline = away or (is_whole and changes.is_suspicious(whole_root=not target.below))
         self.store.apply(
             target.root.id,
             moved=changes.moved,
@@ -241,11 +263,16 @@ class IndexRun:
 
 
 def look(
-    store: Store | None, model_id: int, settings: Settings, target: Target, report: IndexReport
+    store: Store | None,
+    model_id: int,
+    settings: Settings,
+    target: Target,
+    report: IndexReport,
+    on_folder: Callable[[bytes], None] | None = None,
 ) -> Generator[Progress, None, Changes]:
     """Scan one target and compare it with the catalog; nothing is written but the report."""
     stamps: list[FileStamp] = []
-    scan = Scan(target.root.path, settings.rules, target.elsewhere)
+    scan = Scan(target.root.path, settings.rules, target.elsewhere, on_folder)
     if os.path.isdir(target.root.path):
         for stamp in scan.stamps(target.below):
             stamps.append(stamp)
@@ -259,6 +286,36 @@ def look(
         with store.catalog.reading() as c:
             rows = list(reading.file_rows(c, target.root.id, model_id, target.below))
     return compare(stamps, rows, retry=settings.retry, passed_over=scan.passed_over)
+
+
+def look_at(
+    store: Store,
+    model_id: int,
+    settings: Settings,
+    target: Target,
+    paths: Collection[bytes],
+    report: IndexReport,
+) -> Changes:
+    """The same for some files of the root alone: those, and what belongs to the same shots."""
+    scan = Scan(target.root.path, settings.rules, target.elsewhere)
+    stamps = list(scan.stamps_of(paths))
+    report.scanned += len(stamps)
+    for problem in scan.log.problems:
+        _note_problem(report, problem)
+    concerned = {*paths, *(s.path for s in stamps), *(path for s in stamps for path in s.companions)}
+    with store.catalog.reading() as c:
+        rows = list(reading.file_rows_at(c, target.root.id, model_id, concerned))
+    return compare(stamps, rows, retry=settings.retry, passed_over=scan.passed_over)
+
+
+def finish(looking: Generator[Progress, None, Changes]) -> Changes:
+    """What a look came to, its progress passed over."""
+    while True:
+        try:
+            next(looking)
+        except StopIteration as end:
+            changes: Changes = end.value
+            return changes
 
 
 def plan_run(

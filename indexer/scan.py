@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -32,6 +32,8 @@ LIVE_SUFFIXES = frozenset({b".mov", b".mp4"})  # the moving half of a Live Photo
 MAIN_SUFFIXES = frozenset(
     {b".jpg", b".jpeg", b".jpe", b".heic", b".heif"}
 )  # what RAW and videos go along with
+# What programs call a file while they write it: browsers, download managers, editors. It counts once it is renamed.
+TEMPORARY_SUFFIXES = frozenset({b".part", b".partial", b".crdownload", b".download", b".opdownload", b".tmp"})
 HEAD_BYTES = 32
 NOT_INCLUDED = "not included by a pattern"
 
@@ -70,6 +72,7 @@ class Scan:
     root: Path
     rules: Rules
     elsewhere: frozenset[bytes] = frozenset()  # folders inside that are roots of their own, absolute
+    on_folder: Callable[[bytes], None] | None = None  # called with each folder (absolute) before it is listed
     log: ScanLog = field(default_factory=ScanLog)
     _include: GitIgnoreSpec = field(init=False)
     _exclude: GitIgnoreSpec = field(init=False)
@@ -93,13 +96,48 @@ class Scan:
             yield from self._folder(pending.pop(), inner)
             pending += reversed(inner)
 
-    def _folder(self, folder: bytes, inner: list[bytes]) -> Iterator[FileStamp]:
+    def stamps_of(self, paths: Collection[bytes]) -> Iterator[FileStamp]:
+        """The pictures among these files (relative to the root), with what else belongs to the same shots.
+
+        Costs a listing of each folder concerned, and a look at those files alone.
+        """
+        shots: dict[bytes, set[bytes]] = {}
+        for path in paths:
+            shots.setdefault(os.path.dirname(path), set()).add(_stem(os.path.basename(path)))
+        for folder, stems in shots.items():
+            is_there = os.path.isdir(os.path.join(os.fsencode(self.root), folder))
+            if is_there and self.may_enter(folder):
+                self._entered.clear()
+                yield from self._folder(folder, [], stems)
+
+    def takes(self, path: bytes) -> bool:
+        """Whether a file of this name can matter: as a picture, or as the other half of one."""
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix and suffix not in PICTURE_SUFFIXES and suffix not in LIVE_SUFFIXES:
+            return False
+        return suffix in LIVE_SUFFIXES or self._refusal(path, is_folder=False) is None
+
+    def may_enter(self, folder: bytes) -> bool:
+        """Whether the rules let a walk from the root come to this folder, as it is on disk now."""
+        return self.enters(folder) and self._is_as_it_was(folder)
+
+    def _is_as_it_was(self, folder: bytes) -> bool:
+        """Whether no part of the path has become a link since, where links are not followed."""
+        path = os.path.join(os.fsencode(self.root), folder) if folder else os.fsencode(self.root)
+        return self.rules.follow_symlinks or os.path.realpath(path) == path
+
+    def _folder(
+        self, folder: bytes, inner: list[bytes], stems: Collection[bytes] | None = None
+    ) -> Iterator[FileStamp]:
         path = os.path.join(os.fsencode(self.root), folder) if folder else os.fsencode(self.root)
         try:
             if self.rules.follow_symlinks and not self._enter(path):
                 return
+            if self.on_folder is not None:
+                self.on_folder(path)
             with os.scandir(path) as listing:
-                entries = sorted(listing, key=lambda e: e.name)
+                wanted = (e for e in listing if stems is None or _stem(e.name) in stems)
+                entries = sorted(wanted, key=lambda e: e.name)
         except OSError as e:
             self._note_unseen(folder, "folders that cannot be read", e)
             return
@@ -171,7 +209,7 @@ class Scan:
         above = [b"/".join(parents[: n + 1]) for n in range(len(parents))]
         if not self.log.unseen.isdisjoint((b"", *above)):
             return PassedOver.UNSEEN
-        if not self._enters_again(os.path.dirname(path)) or self._matches(
+        if not self.enters_again(os.path.dirname(path)) or self._matches(
             self._exclude, path, is_folder=False
         ):
             return PassedOver.EXCLUDED
@@ -180,7 +218,7 @@ class Scan:
             None if refused is None else PassedOver.UNSEEN if refused == NOT_INCLUDED else PassedOver.EXCLUDED
         )
 
-    def _enters_again(self, folder: bytes) -> bool:
+    def enters_again(self, folder: bytes) -> bool:
         """`enters`, asked of each folder once: a drive that is away has many files in few folders."""
         if folder not in self._within:
             self._within[folder] = self.enters(folder)
@@ -204,6 +242,8 @@ class Scan:
         name = os.path.basename(relative).lower()
         if name.startswith(b"._") or (name.startswith(b".") and not self.rules.hidden):
             return "hidden"
+        if not is_folder and (name.endswith(b"~") or os.path.splitext(name)[1] in TEMPORARY_SUFFIXES):
+            return "temporary files"
         if is_folder and (name in SKIPPED_FOLDERS or relative.lower().endswith(SKIPPED_FOLDER_SUFFIXES)):
             return "folders of previews, bins and caches"
         if self._matches(self._exclude, relative, is_folder=is_folder):
@@ -228,6 +268,11 @@ def _patterns(setting: str, lines: Sequence[str]) -> GitIgnoreSpec:
         raise ConfigError(f"{setting}: {list(lines)} is not a list of patterns as in .gitignore: {e}") from e
 
 
+def _stem(path: bytes) -> bytes:
+    """What the files of one shot have in common."""
+    return os.path.splitext(path)[0].lower()
+
+
 def _signed(inode: int) -> int:
     """An inode as a signed 64-bit number, which is what databases store."""
     return inode - (1 << 64) if inode >= 1 << 63 else inode
@@ -243,15 +288,14 @@ def _head(path: bytes) -> bytes:
 
 def pair(files: dict[bytes, FileStamp], movies: set[bytes]) -> Iterator[FileStamp]:
     """One folder's pictures, in order, with the RAW file and the Live Photo's video of a shot as companions."""
-    stem: Callable[[bytes], bytes] = lambda path: os.path.splitext(path)[0].lower()  # noqa: E731
     mains = {
-        stem(path): path
+        _stem(path): path
         for path in sorted(files, reverse=True)
         if os.path.splitext(path)[1].lower() in MAIN_SUFFIXES
     }
     partners: dict[bytes, list[bytes]] = {}
     for path in sorted([*files, *movies]):
-        main = mains.get(stem(path))
+        main = mains.get(_stem(path))
         if main is not None and (path in movies or os.path.splitext(path)[1].lower() in RAW_SUFFIXES):
             partners.setdefault(main, []).append(path)
     taken = {path for paths in partners.values() for path in paths}

@@ -39,9 +39,7 @@ def targets_for(store: Store, paths: Sequence[Path], rules: Rules) -> list[Targe
         roots = reading.roots(c)
     roots = _with_new_roots(absolute, roots, rules, store.add_root)
     targets = _targets(absolute, roots)
-    with store.catalog.reading() as c:
-        for target in targets:
-            _require_known(c, target)
+    require_known(store, targets)
     return targets
 
 
@@ -53,6 +51,13 @@ def planned_targets(store: Store | None, paths: Sequence[Path], rules: Rules) ->
         with store.catalog.reading() as c:
             roots = reading.roots(c)
     return _targets(absolute, _with_new_roots(absolute, roots, rules, lambda path: Root(NO_ID, path)))
+
+
+def require_known(store: Store, targets: Sequence[Target]) -> None:
+    """Raises UsageError for a target that is neither there nor known."""
+    with store.catalog.reading() as c:
+        for target in targets:
+            _require_known(c, target)
 
 
 def _with_new_roots(

@@ -6,9 +6,11 @@ open_clip and torch are imported inside functions: they take seconds.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
@@ -73,6 +75,8 @@ class ClipModel:
     image_size: int  # the longer side of the tower's input, in pixels
     image_dtype: torch.dtype
     device: str
+    config: dict[str, Any]  # what CONFIG_FILE says, or would say, of this model
+    files: tuple[Path, ...] = ()  # its own vocabulary, which belongs beside CONFIG_FILE under the same name
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,20 @@ def load_clip(
         _fill(module, recipe)
         dtype = _place(module, device, precision, inference)
         return _assemble(spec, recipe, module, dtype, device, cache_dir)
+
+
+def blank_clip(folder: Path) -> ClipModel:
+    """An untrained model as the folder's CONFIG_FILE describes it, in float32 on the processor.
+
+    Its weights are random, by torch's seed, and its stamp names the configuration, as there are no weights to hash.
+    Raises WeightsInvalid when there is no such file, or nothing can be built from it.
+    """
+    spec = ModelSpec(name="blank", source="local", weights=folder)
+    with quiet():
+        recipe = _folder_recipe(spec, folder, folder / CONFIG_FILE, f"local-dir:{folder}")
+        module = _build(spec, recipe, is_filled=False)
+        dtype = _place(module, "cpu", "fp32", inference=False)
+        return _assemble(spec, recipe, module, dtype, "cpu", None)
 
 
 def pretrained_files(arch: str, pretrained: str) -> tuple[str, tuple[str, ...]]:
@@ -218,11 +236,12 @@ def _split_hub(tag: dict[str, Any], what: str) -> tuple[str, tuple[str, ...]]:
     return f"{org}/{name}", (str(PurePosixPath(file).with_suffix(".safetensors")), file)
 
 
-def _build(spec: ModelSpec, recipe: _Recipe) -> torch.nn.Module:
+def _build(spec: ModelSpec, recipe: _Recipe, *, is_filled: bool = True) -> torch.nn.Module:
+    """The architecture; its weights are arbitrary when it `is_filled` later, else random."""
     import open_clip
 
     try:
-        with without_random_fill():
+        with without_random_fill() if is_filled else nullcontext():
             module = open_clip.create_model(
                 recipe.build_name,
                 load_weights=False,
@@ -309,7 +328,25 @@ def _assemble(
         image_size=max(height, width),
         image_dtype=dtype,
         device=device,
+        config=_saved_config(recipe, model_config, config),
+        files=_own_files(recipe, model_config),
     )
+
+
+def _saved_config(recipe: _Recipe, model_config: dict[str, Any], config: Any) -> dict[str, Any]:
+    """What open_clip needs to build the model again from a folder, without asking the hub."""
+    model = copy.deepcopy(model_config)
+    if recipe.quick_gelu:
+        model["quick_gelu"] = True
+    if "timm_model_name" in model["vision_cfg"]:
+        model["vision_cfg"]["timm_model_pretrained"] = False
+    pixels = {key: getattr(config, key) for key in (*sorted(_PREPROCESSING), "size")}
+    return {"model_cfg": model, "preprocess_cfg": pixels}
+
+
+def _own_files(recipe: _Recipe, model_config: dict[str, Any]) -> tuple[Path, ...]:
+    own = model_config.get("text_cfg", {}).get("tokenizer_kwargs", {}).get("bpe_path")
+    return (recipe.folder / str(own),) if recipe.folder is not None and own else ()
 
 
 def _describe(config: Any, height: int, width: int) -> str:

@@ -91,6 +91,56 @@ class Config:
     include_hidden: bool = setting(False, "Index hidden files and folders (names that begin with a dot) too.")
     follow_symlinks: bool = setting(False, "Follow symbolic links to files and folders. Loops are survived.")
     top: int = setting(20, "How many results a search shows.", unit="photos", least=1, most=1_000_000)
+    prompt_templates: tuple[str, ...] = setting(
+        (),
+        "Prompt templates of `oko classify`, such as "
+        '"a photo of a {}"; {} is the label. Empty means the shipped eleven.',
+    )
+    tags: tuple[str, ...] = setting(
+        (),
+        'Changes to the tags that are suggested: "NAME" or "NAME: a sentence; another" adds one, "-NAME" leaves '
+        'one out, "-*" leaves out all that oko brings.',
+    )
+    tags_file: str = setting(
+        "", "A TOML file with tags of your own, in the form of library/vocabulary.toml. Empty means none."
+    )
+    tag_threshold: float = setting(
+        0.5,
+        "Tags whose score is at least this are suggested. Higher means fewer and surer.",
+        least=0.01,
+        most=0.999,
+    )
+    watch_method: str = setting(
+        "auto",
+        "How `oko watch` learns of changes. auto takes the system's events, and looks now and then where a drive sends "
+        "none; poll only looks.",
+        choices=("auto", "events", "poll"),
+    )
+    watch_settle_s: float = setting(
+        0.5,
+        "How long a file must be left alone after its writer closed it before it is read.",
+        unit="seconds",
+        least=0.05,
+        most=3600,
+    )
+    watch_poll_s: float = setting(
+        30.0,
+        "How often `oko watch` looks where no events come from; less often where a look takes long.",
+        unit="seconds",
+        least=0.5,
+        most=86_400,
+    )
+    watch_rescan_min: float = setting(
+        60.0,
+        "How often `oko watch` looks at everything, should an event have been lost.",
+        unit="minutes",
+        least=0.01,
+        most=100_000,
+    )
+    watch_tags: bool = setting(True, "Whether `oko watch` suggests tags for each new photo.")
+    pause_on_battery: bool = setting(
+        False, "Pause `oko watch` and `oko index` while the machine runs on its battery."
+    )
     lock_timeout_s: float = setting(
         10.0, "How long a second writer waits for the first one.", unit="seconds", least=0, most=86_400
     )

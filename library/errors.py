@@ -16,6 +16,7 @@
     │   ├── TooManyPixels         above the pixel limit
     │   ├── FileChanging          changed while it was read
     │   └── MissingExtra          the format needs an optional package
+    ├── SidecarUnusable           a sidecar file that cannot be read or written
     └── ModelError                a model or its weights
         ├── UnknownModel          no such name
         ├── ModelUnavailable      weights are neither here nor can be fetched
@@ -111,6 +112,10 @@ class MissingExtra(PictureError):
     def __init__(self, message: str, *, extra: str) -> None:
         super().__init__(message, hint=f"{how_to_install(extra)}, then: oko retry")
         self.extra = extra
+
+
+class SidecarUnusable(OkoError):
+    """An XMP file beside a photo is damaged, or cannot be read or written; it is left as it is, and the run goes on."""
 
 
 class ModelError(OkoError):

@@ -1,6 +1,12 @@
 """The optional packages that some things need, by the name of their extra in pyproject.toml."""
 
-PACKAGES = {"heic": "pillow-heif", "raw": "rawpy", "export": "pyarrow", "hub-tokenizers": "transformers"}
+PACKAGES = {
+    "heic": "pillow-heif",
+    "raw": "rawpy",
+    "export": "pyarrow",
+    "hub-tokenizers": "transformers",
+    "train": "matplotlib tokenizers transformers",
+}
 
 
 def how_to_install(extra: str) -> str:

@@ -19,10 +19,11 @@ from library.catalog import checks, reading
 from library.errors import LibraryDamaged, OkoError
 from library.extras import how_to_install
 from library.folder import NETWORK_FILE_SYSTEMS, file_system
+from library.indexes import STALE_AFTER_S
 from library.models import Registry
 from library.overview import index_state, library_model
 from library.records import ModelStamp
-from library.store import STALE_AFTER_S, Store
+from library.store import Store
 from library.vectorcheck import differences
 from library.vectors import TEMPORARY_SUFFIX
 

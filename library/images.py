@@ -27,7 +27,15 @@ from library.pixels import to_rgb, upright
 from library.raw import RawFile, open_raw, reason_of
 from library.records import ImageFacts
 
-__all__ = ["PICTURE_SUFFIXES", "RAW_SUFFIXES", "Picture", "decode", "looks_like_picture", "read_bytes"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "RAW_SUFFIXES",
+    "Picture",
+    "decode",
+    "looks_like_picture",
+    "opened",
+    "read_bytes",
+]
 
 # Pillow's own limit is one number for the whole process and warns before it refuses; ours is an argument, checked
 # from the header before any pixel is decoded. This module opens every image, so nothing is left unguarded.
@@ -95,6 +103,18 @@ def decode(data: bytes, *, name: str, max_pixels: int, min_side_px: int | None =
                 return _decode_raw(raw, data, limits)
     with _translated(data), _open(data, family, name) as image:
         return _decode_open(image, limits)
+
+
+@contextmanager
+def opened(data: bytes, *, name: str) -> Iterator[Image.Image]:
+    """A file's content with its header read and no pixel decoded, for what it says about itself.
+
+    Raises UnreadablePicture or MissingExtra.
+    """
+    with _translated(data):
+        image = _open(data, formats.family_of(data), name)
+    with image:
+        yield image
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,12 @@ def _initial(connection: Connection) -> None:
     schema.metadata.create_all(connection)
 
 
-MIGRATIONS: Sequence[Migration] = (Migration("0001_initial", _initial),)
+def _tagging(connection: Connection) -> None:
+    for table in (schema.tag_vector, schema.tag_calibration):
+        table.create(connection, checkfirst=True)
+
+
+MIGRATIONS: Sequence[Migration] = (Migration("0001_initial", _initial), Migration("0002_tagging", _tagging))
 
 
 def migrate(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> list[str]:

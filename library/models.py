@@ -106,14 +106,15 @@ class Registry:
     ) -> ModelSpec:
         """Gives a local weights file a name, after checking that it fits the architecture.
 
-        `check` loads the spec or raises; the default does so for CLIP, others bring their own.
+        `weights` may also be a folder with a model's configuration and weights, as open_clip saves it; `arch` is
+        then only shown. `check` loads the spec or raises; the default does so for CLIP, others bring their own.
         Raises UsageError (name not allowed or taken, no library), ModelUnavailable (no such file),
         UnknownModel (architecture), WeightsInvalid (does not fit, not sound, unsafe), ConfigError.
         """
         name = name.strip()
-        self._refuse_name(name)
+        self.require_free(name)
         path = weights.expanduser().absolute()
-        if not path.is_file():
+        if not path.exists():
             raise ModelUnavailable(f"the weights file {path} does not exist")
         spec = ModelSpec(
             name=name, source="local", kind=kind, arch=arch.strip(), weights=path, summary=summary
@@ -183,7 +184,8 @@ class Registry:
 
         return pretrained_files(spec.arch, spec.pretrained)
 
-    def _refuse_name(self, name: str) -> None:
+    def require_free(self, name: str) -> None:
+        """Raises UsageError when no model can be added under this name: not allowed, taken, or no library."""
         if self._file is None:
             raise UsageError(
                 "a model is added to a library, and none is open", hint="Name one: --library DIR"
@@ -206,7 +208,7 @@ class Registry:
             raise ConfigError(f"{self._file} cannot be read: {error}", hint=hint) from error
 
     def _save(self, added: dict[str, ModelSpec]) -> None:
-        assert self._file is not None, "checked by _refuse_name"
+        assert self._file is not None, "checked by require_free"
         rows = [_to_row(spec) for spec in added.values()]
         try:
             content = {"format": _FORMAT, "models": rows}

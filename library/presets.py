@@ -23,7 +23,8 @@ class ModelSpec:
     """How to get one model. Which fields are filled depends on `source`:
 
     builtin: `weights` is the folder inside the package; preset and open_clip: `arch` and `pretrained`
-    (open_clip's own names); hub: `repo`; local: `arch` and `weights` (a file).
+    (open_clip's own names); hub: `repo`; local: `arch` and `weights` (a file, or a folder with configuration and
+    weights).
     """
 
     name: str

@@ -138,6 +138,25 @@ tag = Table(
     Column("decided_at", String),
 )
 
+# What tagging worked out for a model, so that it need not again. All of it can be made anew.
+tag_vector = Table(
+    "tag_vector",
+    metadata,
+    Column("model_id", ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("prompts_sha256", LargeBinary(32), primary_key=True),
+    Column("vector", LargeBinary, nullable=False),  # (D,) little-endian float32, L2 norm 1
+)
+
+tag_calibration = Table(
+    "tag_calibration",
+    metadata,
+    Column("model_id", ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("prompts_sha256", LargeBinary(32), nullable=False),  # of all tags together
+    Column("photos", BigInteger, nullable=False),  # how many the library had of this model
+    Column("revision", BigInteger, nullable=False),  # of the vectors
+    Column("numbers", LargeBinary, nullable=False),  # (2, L) little-endian float32: mean and deviation a tag
+)
+
 run = Table(
     "run",
     metadata,

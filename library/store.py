@@ -7,43 +7,25 @@ or made anew when the library is opened. So `kill -9` at any moment loses at mos
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import stat
-import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from library.catalog import Catalog, Connection, forgetting, open_catalog, reading, writing
+from library.catalog import Catalog, forgetting, open_catalog, reading, tagging, writing
 from library.catalog.batch import Written, write_batch
 from library.catalog.forgetting import Chosen
+from library.catalog.tagging import Calibration
 from library.errors import LibraryUnreadable, ModelMismatch, NoLibrary
 from library.folder import CATALOG_NAME, create_folder, refuse_network, writer_lock
+from library.indexes import Indexes
 from library.records import FailedFile, FileStamp, FileState, KnownPhoto, ModelStamp, NewPhoto, Root
-from library.vectors import TEMPORARY_SUFFIX, FlatIndex, IndexStamp, VectorIndex, read_stamp
-
-log = logging.getLogger(__name__)
-
-# A reader that had to catch up by more vectors than this saves the index for the next one.
-SAVE_AFTER = 2_000
-# A temporary index file older than this is nobody's any more: the largest is written within seconds.
-STALE_AFTER_S = 600
-
-
-@dataclass(slots=True)
-class _Loaded:
-    """One model's index in memory, and which state of the catalog it reflects. -1: none, nothing."""
-
-    index: FlatIndex
-    revision: int = -1
-    saved_revision: int = -1
-    checked: bool = False  # against the number of vectors in the catalog, at `revision`
+from library.vectors import VectorIndex
 
 
 class Store:
@@ -53,8 +35,7 @@ class Store:
         self.folder = folder
         self.catalog = catalog
         self.writer = writer
-        self._loaded: dict[int, _Loaded] = {}
-        self._lock = threading.RLock()  # over what is loaded; the indexes and the catalog have their own
+        self.indexes = Indexes(folder, catalog)
 
     @classmethod
     def open(cls, folder: Path, *, database_url: str = "") -> Store:
@@ -83,7 +64,7 @@ class Store:
             store = cls(folder, catalog, writer=True)
             try:
                 store._ensure_id()
-                store._tidy_up()
+                store.indexes.tidy_up()
                 yield store
             finally:
                 store.close()
@@ -92,8 +73,7 @@ class Store:
         """Save what is only in memory, as far as that is possible, and give the files back."""
         try:
             if self.writer:
-                for model_id in self._loaded:
-                    self._save(model_id)
+                self.indexes.save_all()
         finally:
             self.catalog.close()
 
@@ -102,29 +82,11 @@ class Store:
             if reading.get_meta(c, "library_id") is None:
                 writing.set_meta(c, "library_id", uuid.uuid4().hex)
 
-    def _tidy_up(self) -> None:
-        """Delete index files that are not of this catalog, and parts of some that a killed process left behind.
-
-        An index ahead of the catalog (restored from a backup, or cut back by a power failure) must go before new
-        revisions catch up with it.
-        """
-        with self.catalog.reading() as c:
-            library_id, newest = reading.get_meta(c, "library_id"), reading.revision(c)
-        for path in self.folder.glob("vectors-*.faiss*"):
-            with contextlib.suppress(OSError):
-                if path.suffix == TEMPORARY_SUFFIX:
-                    stale = time.time() - path.stat().st_mtime > STALE_AFTER_S
-                else:
-                    stale = not _belongs(path, library_id, newest)
-                if stale:
-                    log.info("%s belongs to another state of the library and is deleted", path)
-                    path.unlink()
-
     # Vectors
 
     def index_path(self, model_id: int) -> Path:
         """Where the index of one model is cached."""
-        return self.folder / f"vectors-{model_id}.faiss"
+        return self.indexes.path(model_id)
 
     def model_id(self, stamp: ModelStamp) -> int:
         """The id of a model that has vectors here. Raises ModelMismatch naming those that have."""
@@ -148,81 +110,15 @@ class Store:
 
     def vectors(self, model_id: int, dim: int) -> VectorIndex:
         """The index of one model, agreeing with the catalog as it is now."""
-        with self._lock:
-            if model_id not in self._loaded:
-                self._loaded[model_id] = self._load(model_id, dim)
-            self._catch_up(model_id)
-            return self._loaded[model_id].index
-
-    def _load(self, model_id: int, dim: int) -> _Loaded:
-        with self.catalog.reading() as c:
-            library_id, newest = reading.get_meta(c, "library_id"), reading.revision(c)
-        path = self.index_path(model_id)
-        try:
-            index, stamp = FlatIndex.read(path)
-        except FileNotFoundError:
-            return _Loaded(FlatIndex(dim))
-        except (ValueError, OSError) as e:
-            log.info("the vector index %s is made anew: %s", path, e)
-            return _Loaded(FlatIndex(dim))
-        wanted = (library_id, model_id, dim)
-        if (stamp.library_id, stamp.model_id, stamp.dim) != wanted or stamp.revision > newest:
-            log.info("the vector index %s belongs to another state of the library and is made anew", path)
-            return _Loaded(FlatIndex(dim))
-        return _Loaded(index, stamp.revision, stamp.revision)
-
-    def _catch_up(self, model_id: int) -> None:
-        loaded = self._loaded[model_id]
-        added = 0
-        with self.catalog.reading() as c:
-            newest = reading.revision(c)
-            if loaded.checked and newest == loaded.revision:
-                return
-            if newest != loaded.revision:
-                if loaded.revision >= 0:
-                    loaded.index.remove(reading.removals(c, model_id, loaded.revision))
-                added = _add_all(c, loaded.index, model_id, loaded.revision)
-            if len(loaded.index) != reading.embedding_count(c, model_id):
-                log.info(
-                    "the vector index of model %d did not agree with the catalog and is made anew", model_id
-                )
-                loaded = self._loaded[model_id] = _Loaded(FlatIndex(loaded.index.dim))
-                added = _add_all(c, loaded.index, model_id, -1)
-        loaded.revision, loaded.checked = newest, True
-        if added > SAVE_AFTER or loaded.saved_revision < 0:
-            self._save(model_id)
-
-    def _save(self, model_id: int) -> None:
-        with self._lock:
-            loaded = self._loaded[model_id]
-            if loaded.saved_revision == loaded.revision:
-                return
-            with self.catalog.reading() as c:
-                library_id = reading.get_meta(c, "library_id") or ""
-            index = loaded.index
-            stamp = IndexStamp(library_id, model_id, index.dim, loaded.revision, len(index))
-            try:
-                index.write(self.index_path(model_id), stamp)
-                loaded.saved_revision = loaded.revision
-            except OSError as e:
-                # Only a cache: the next opening makes it anew from the catalog.
-                log.warning("the vector index could not be saved (%s); the next search makes it anew", e)
+        return self.indexes.get(model_id, dim)
 
     def save_index(self, model_id: int, dim: int) -> None:
         """Bring the cached index of a model up to date on disk; quick when it is already."""
-        if model_id not in self._loaded and self._is_saved(model_id, dim):
-            return
-        self.vectors(model_id, dim)
-        self._save(model_id)
+        self.indexes.save(model_id, dim)
 
-    def _is_saved(self, model_id: int, dim: int) -> bool:
-        with self.catalog.reading() as c:
-            count, newest = reading.embedding_count(c, model_id), reading.revision(c)
-            wanted = IndexStamp(reading.get_meta(c, "library_id") or "", model_id, dim, newest, count)
-        try:
-            return read_stamp(self.index_path(model_id)) == wanted
-        except (OSError, ValueError):
-            return False
+    def rebuild_index(self, model_id: int, dim: int) -> bool:
+        """Make the cached index of a model anew from the catalog; returns whether it could be saved."""
+        return self.indexes.rebuild(model_id, dim)
 
     # Writing
 
@@ -239,20 +135,8 @@ class Store:
         with self.catalog.writing() as c:
             written = write_batch(c, root_id, model_id, new, known, failed)
             writing.fill_thumbnails(c, new)
-        with self._lock:
-            self._follow(model_id, written)
+        self.indexes.follow(model_id, written)
         return written.lost
-
-    def _follow(self, model_id: int, written: Written) -> None:
-        """Bring the index in memory to where the batch brought the catalog, if it was there before."""
-        loaded = self._loaded.get(model_id)
-        if loaded is None or loaded.revision < written.revision - 1:
-            return
-        loaded.index.remove(np.array(written.removed, np.int64))
-        if len(written.ids):
-            loaded.index.add(written.ids, written.vectors)
-        # A deletion of orphans counts a revision of its own.
-        loaded.revision, loaded.checked = written.revision + bool(written.removed), False
 
     def add_root(self, path: Path) -> Root:
         """The root at `path` (absolute), made if it is new."""
@@ -305,12 +189,7 @@ class Store:
             forgetting.scrub_runs(c, [*going, *(each.path for each in files)])
             models = reading.models(c)
         for model_id, stamp, _ in models:
-            self.vectors(model_id, stamp.dim)
-            self.index_path(model_id).unlink(
-                missing_ok=True
-            )  # the old one must not survive a failure to save
-            self._loaded[model_id].saved_revision = -1
-            self._save(model_id)
+            self.indexes.replace(model_id, stamp.dim)
         return photos, forgetting.compact(self.catalog)
 
     def drop_vectors(self, model_id: int, photo_ids: Sequence[int]) -> None:
@@ -323,17 +202,39 @@ class Store:
         with self.catalog.writing() as c:
             return len(writing.delete_orphans(c, photo_ids))
 
-    def rebuild_index(self, model_id: int, dim: int) -> bool:
-        """Make the cached index of a model anew from the catalog; returns whether it could be saved."""
-        with self._lock:
-            self._loaded[model_id] = _Loaded(FlatIndex(dim))
-            self.save_index(model_id, dim)
-            return self._is_saved(model_id, dim)
-
     def set_decisions(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write tags (photo_id, name, state, score, decided_at), replacing those of the same names."""
         with self.catalog.writing() as c:
             writing.set_decisions(c, rows)
+
+    def add_decisions(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Write decisions where there is none yet; returns how many were new."""
+        with self.catalog.writing() as c:
+            new = list(tagging.undecided(c, rows))
+            writing.set_decisions(c, new)
+        return len(new)
+
+    def set_suggestions(self, photo_ids: Sequence[int], rows: Sequence[tuple[int, str, float]]) -> int:
+        """Replace the photos' suggested tags by these (photo, tag, score); decisions stay. Returns their number."""
+        with self.catalog.writing() as c:
+            return tagging.replace_suggestions(c, photo_ids, rows)
+
+    def remember_tag_vectors(
+        self, model_id: int, digests: Sequence[bytes], vectors: NDArray[np.float32]
+    ) -> None:
+        """Keep the vectors (n, D) of prompt sets, known by their digests."""
+        with self.catalog.writing() as c:
+            tagging.remember_text_vectors(c, model_id, digests, vectors)
+
+    def remember_calibration(self, model_id: int, found: Calibration) -> None:
+        """Keep the score distribution of a model."""
+        with self.catalog.writing() as c:
+            tagging.remember_calibration(c, model_id, found)
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Remember a value for the library as a whole."""
+        with self.catalog.writing() as c:
+            writing.set_meta(c, key, value)
 
     def start_run(self, kind: str) -> int:
         """Open the record of a run."""
@@ -347,21 +248,12 @@ class Store:
 
     def set_default_model(self, name: str) -> None:
         """Record which model this library uses when none is named."""
-        with self.catalog.writing() as c:
-            writing.set_meta(c, "model", name)
+        self.set_meta("model", name)
 
     def default_model(self) -> str | None:
         """The model this library uses when none is named, or None in a new one."""
         with self.catalog.reading() as c:
             return reading.get_meta(c, "model")
-
-
-def _belongs(path: Path, library_id: str | None, newest: int) -> bool:
-    try:
-        stamp = read_stamp(path)
-    except ValueError:
-        return False
-    return stamp.library_id == library_id and stamp.revision <= newest
 
 
 def _exists(folder: Path) -> bool:
@@ -374,11 +266,3 @@ def _exists(folder: Path) -> bool:
             f"the library folder {folder} cannot be read: {e.strerror}",
             hint="Look at its owner and permissions.",
         ) from e
-
-
-def _add_all(c: Connection, index: FlatIndex, model_id: int, since: int) -> int:
-    added = 0
-    for ids, vectors in reading.embeddings(c, model_id, index.dim, since_revision=since):
-        index.add(ids, vectors)
-        added += len(ids)
-    return added

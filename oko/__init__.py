@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "open_library"]
 
-NEIGHBOURS = ("library", "indexer", "search", "generate")
+NEIGHBOURS = ("library", "indexer", "search", "generate", "training")
 
 
 def _check_neighbours() -> None:

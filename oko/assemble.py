@@ -13,12 +13,12 @@ from PIL import Image
 from indexer.decode import Limits
 from indexer.pipeline import Settings
 from indexer.scan import Rules
-from indexer.targets import planned_targets
+from indexer.targets import planned_targets, require_known
 from library.config import Config
 from library.encoder import Encoder, load_encoder
 from library.errors import NoLibrary, PictureError, UnknownModel
 from library.models import ModelSpec, Registry
-from library.records import display_path
+from library.records import NewPhoto, display_path
 from library.store import Store
 from search.rank import Searcher
 
@@ -57,7 +57,9 @@ def decode_workers(config: Config) -> int:
 def check_paths(folder: Path, config: Config, paths: Sequence[Path]) -> None:
     """Raises UsageError for what cannot be indexed, before a library is made or a lock is waited for."""
     with reading_if_there(folder, config) as store:
-        planned_targets(store, paths, scan_rules(config, folder))
+        targets = planned_targets(store, paths, scan_rules(config, folder))
+        if store is not None:
+            require_known(store, targets)
 
 
 @contextmanager
@@ -121,6 +123,17 @@ def index_settings(
         retry=retry,
         limit=limit,
     )
+
+
+def make_on_batch(
+    folder: Path, config: Config, encoder: Encoder
+) -> Callable[[Store], Callable[[Sequence[NewPhoto]], None]] | None:
+    """What else happens to new photos: made for each store that is opened, called after each batch. None: nothing."""
+    from oko.tagging import on_batch
+
+    if not config.watch_tags:
+        return None
+    return on_batch(config, encoder)
 
 
 def decode_limits(config: Config, encoder: Encoder) -> Limits:

@@ -27,6 +27,8 @@ SETTING_FLAGS = (
     "include_hidden",
     "follow_symlinks",
     "top",
+    "watch_method",
+    "pause_on_battery",
 )
 
 

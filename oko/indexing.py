@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from indexer.pipeline import IndexRun, plan_run
+from indexer.pipeline import IndexRun, Progress, plan_run
 from library.catalog import reading as catalog_reading
 from library.encoder import Encoder
 from library.errors import UsageError
 from library.records import IndexReport
 from library.store import Store
-from oko import assemble
+from oko import assemble, jobs
 from oko.context import Context
+from oko.power import BatteryPause, paused
 from oko.progress import clock, show
 
 # When no run of this library has been timed yet: `builtin` on two cores.
 DEFAULT_RATE = 60.0
-
-
-def be_gentle() -> None:
-    """Lowest priority and one core for this process."""
-    import torch
-
-    torch.set_num_threads(1)
-    if hasattr(os, "nice"):
-        os.nice(19)
 
 
 def index(
@@ -43,11 +34,21 @@ def index(
         encoder = assemble.make_encoder(spec, config)
         settings = assemble.index_settings(config, context.folder, encoder, retry=retry, limit=limit)
         run = IndexRun(store, encoder, settings, model_name=spec.name)
-        try:
-            show(run.steps(paths), context.notes)
-        except KeyboardInterrupt:
-            run.report.interrupted = True
+        with jobs.telling(context.folder, "index") as job:
+            try:
+                show(_told(context, run.steps(paths), job), context.notes)
+            except KeyboardInterrupt:
+                run.report.interrupted = True
+                job.tell(phase="interrupted")
     return run.report
+
+
+def _told(context: Context, steps: Iterator[Progress], job: jobs.Job) -> Iterator[Progress]:
+    """The steps of a run, told to `oko status`, and paused while on battery if that is wanted."""
+    told = jobs.followed(steps, job)
+    if not context.config.pause_on_battery:
+        return told
+    return paused(told, BatteryPause(), lambda why: job.tell(phase=f"paused: {why}"))
 
 
 def _require_folders(store: Store, paths: Sequence[Path]) -> None:

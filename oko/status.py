@@ -37,7 +37,7 @@ RUN_STATES = {
 Problem = tuple[bytes, str, str]
 
 
-def print_overview(context: Context, overview: Overview) -> None:
+def print_overview(context: Context, overview: Overview, jobs: Sequence[tuple[str, str]] = ()) -> None:
     """The overview for people."""
     rows = [
         ("Library", display_path(overview.folder)),
@@ -49,6 +49,7 @@ def print_overview(context: Context, overview: Overview) -> None:
     rows.append(("Disk", _disk(overview)))
     rows.append(("Last run", _run(overview.last_run)))
     rows.append(("Writing", _writer(overview.writer)))
+    rows += jobs
     print_rows(context, rows)
 
 

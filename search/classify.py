@@ -15,30 +15,92 @@ from library.errors import UsageError
 from library.prompts import text_classifier
 from library.records import Label
 
+# What a label is weighed against when it stands alone: subjects of every kind, of which one fits any photo a little.
+NOTHING = (
+    "a photo.",
+    "something else.",
+    "a photo of people.",
+    "a photo of an animal.",
+    "a photo of a place.",
+    "a photo of an object.",
+    "a photo of food.",
+    "a photo of a plant.",
+    "a photo of a vehicle.",
+    "a photo of a building.",
+    "a photo of a room.",
+    "a pattern.",
+)
+
 
 class Classifier:
-    """Exclusive labels, embedded once; then any number of photos."""
+    """Labels, embedded once; then any number of photos."""
 
-    def __init__(self, encoder: Encoder, labels: Sequence[str], *, templates: Sequence[str]) -> None:
-        """Labels are stripped, and repeated ones count once. Raises UsageError if none is left."""
-        self.labels = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
+    def __init__(
+        self,
+        encoder: Encoder,
+        labels: Sequence[str],
+        *,
+        templates: Sequence[str],
+        independent: bool = False,
+    ) -> None:
+        """Labels are stripped, and repeated ones count once. Raises UsageError if none is left.
+
+        They exclude each other unless `independent`: then any number of them may be true of a photo.
+        """
+        self.labels = list(dict.fromkeys(" ".join(label.split()) for label in labels if label.strip()))
         if not self.labels:
             raise UsageError("there are no labels to choose from", hint="Give some: --labels cat,dog,car")
-        self._scale = encoder.logit_scale
+        self.independent = independent
+        self._scale, self._bias = encoder.logit_scale, encoder.logit_bias
         self._weights = text_classifier(encoder, self.labels, templates)
+        self._nothing = encoder.encode_texts(list(NOTHING)) if independent else None
+
+    def cosines(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, L) float32, -1 to 1, for vectors (n, D) of L2 norm 1."""
+        return np.asarray(vectors @ self._weights.T, np.float32)
 
     def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """softmax(logit_scale * cosine): (n, L) float32, rows sum to 1, for vectors (n, D) of L2 norm 1."""
-        logits = self._scale * (vectors @ self._weights.T)
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        result: NDArray[np.float32] = exponents / exponents.sum(axis=1, keepdims=True)
-        return result
+        """(n, L) float32, 0 to 1, for vectors (n, D) of L2 norm 1.
+
+        Exclusive labels: softmax(logit_scale * cosine), rows sum to 1. Independent ones: the sigmoid that a model with
+        a bias was trained with (Zhai et al., "Sigmoid Loss for Language Image Pre-Training", 2023); for others the
+        label against NOTHING, as a softmax over it and those.
+        """
+        return self._probabilities(vectors, self.cosines(vectors))
+
+    def _probabilities(
+        self, vectors: NDArray[np.float32], cosines: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        logits = self._scale * cosines
+        if self._nothing is None:
+            exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
+        if self._bias is not None:
+            logits = logits + self._bias
+        else:
+            others = self._scale * (vectors @ self._nothing.T)  # (n, len(NOTHING))
+            logits = logits - np.logaddexp.reduce(others, axis=1, keepdims=True)
+        return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float32)
 
     def best(self, vectors: NDArray[np.float32], top: int) -> list[list[Label]]:
-        """For each of (n, D) vectors its `top` labels, most probable first."""
-        probabilities, cosines = self.probabilities(vectors), vectors @ self._weights.T
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+        """For each of (n, D) vectors its `top` labels, most probable first; ties in the order of the labels."""
+        cosines = self.cosines(vectors)
+        probabilities = self._probabilities(vectors, cosines)
+        # Probabilities of a softmax may round to the same number where cosines still differ.
+        columns = _uppermost(cosines, top)
         return [
             [Label(self.labels[j], float(probabilities[i, j]), float(cosines[i, j])) for j in row]
-            for i, row in enumerate(order)
+            for i, row in enumerate(columns)
         ]
+
+
+def _uppermost(values: NDArray[np.float32], top: int) -> NDArray[np.int64]:
+    """Positions (n, min(top, L)) of each row's largest values, largest first; equal ones in their order."""
+    if top >= values.shape[1] // 4:
+        return np.argsort(-values, axis=1, kind="stable")[:, :top]
+    edge = -np.partition(-values, top - 1, axis=1)[:, top - 1 : top]
+    found = np.empty((len(values), top), np.int64)
+    for i, row in enumerate(values):  # all at the edge are looked at, so that ties fall in order
+        candidates = np.flatnonzero(row >= edge[i])
+        found[i] = candidates[np.argsort(-row[candidates], kind="stable")[:top]]
+    return found

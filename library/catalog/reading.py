@@ -80,6 +80,24 @@ def below(folder: bytes) -> Any:
 
 def file_rows(c: Connection, root_id: int, model_id: int, folder: bytes = b"") -> Iterator[FileRow]:
     """The files of a root as far as the catalog knows them, with whether this model has seen them."""
+    yield from _file_rows(c, root_id, model_id, below(folder))
+
+
+def file_rows_at(c: Connection, root_id: int, model_id: int, paths: Iterable[bytes]) -> Iterator[FileRow]:
+    """The same of the files at these paths of the root alone."""
+    for part in chunked(paths):
+        yield from _file_rows(c, root_id, model_id, file.c.path.in_(part))
+
+
+def paths_below(c: Connection, root_id: int, folder: bytes) -> list[bytes]:
+    """The paths of a root's files below a folder, without those known to be missing."""
+    there = file.c.state != FileState.MISSING
+    return list(
+        c.execute(select(file.c.path).where(file.c.root_id == root_id, below(folder), there)).scalars()
+    )
+
+
+def _file_rows(c: Connection, root_id: int, model_id: int, where: Any) -> Iterator[FileRow]:
     seen = exists().where(embedding.c.model_id == model_id, embedding.c.photo_id == file.c.photo_id)
     wanted = (
         file.c.id,
@@ -92,7 +110,7 @@ def file_rows(c: Connection, root_id: int, model_id: int, folder: bytes = b"") -
         file.c.companions,
         file.c.reason,
     )
-    rows = c.execute(select(*wanted, seen.label("seen")).where(file.c.root_id == root_id, below(folder)))
+    rows = c.execute(select(*wanted, seen.label("seen")).where(file.c.root_id == root_id, where))
     for r in rows:
         companions = tuple(r.companions.split(b"\0")) if r.companions else ()
         yield FileRow(
@@ -334,6 +352,11 @@ def embedded_photo_ids(c: Connection, model_id: int) -> NDArray[np.int64]:
     """Photos on disk that this model has a vector of, ascending."""
     live = exists().where(file.c.photo_id == embedding.c.photo_id, file.c.state == FileState.INDEXED)
     return _ids(c, select(embedding.c.photo_id).where(embedding.c.model_id == model_id, live))
+
+
+def all_photo_ids(c: Connection) -> list[int]:
+    """Every photo, ascending."""
+    return list(c.execute(select(photo.c.id).order_by(photo.c.id)).scalars())
 
 
 def photo_ids_of(c: Connection, contents: Iterable[bytes]) -> dict[bytes, int]:

@@ -22,6 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nice", action="store_true", help="run gently in the background: low priority, one core"
     )
+    parser.add_argument(
+        "--background",
+        action="store_true",
+        help="return at once; oko status says how far it is, and oko search finds what is done",
+    )
+    parser.add_argument(
+        "--pause-on-battery", action="store_true", default=None, help="pause while on battery"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     add_scan_options(parser)
     add_model_options(parser)
@@ -64,10 +72,15 @@ def positive(text: str) -> int:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Index, and print a report."""
-    from oko import indexing
+    if args.background:
+        from oko import background
+
+        background.start(args, context, add_arguments)
+        return exits.DONE
+    from oko import indexing, power
 
     if args.nice:
-        indexing.be_gentle()
+        power.be_gentle()
     if args.dry_run:
         report = indexing.plan(context, args.paths, limit=args.limit)
     else:

@@ -87,9 +87,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _use(args: argparse.Namespace, context: Context) -> int:
-    from oko import indexing, modelling
+    from oko import modelling, power
 
     if args.nice:
-        indexing.be_gentle()
+        power.be_gentle()
     is_switched = modelling.use(context, args.name, anyway=args.anyway, as_json=args.json)
     return exits.DONE if is_switched else exits.FAILED

@@ -20,15 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Look, and print."""
     from library.overview import look_over, problem_rows
-    from oko import assemble, status
+    from oko import assemble, jobs, status
 
     with assemble.reading(context.folder, context.config) as store:
         overview = look_over(store)
         problems = problem_rows(store) if args.problems else None
     if args.json:
-        context.result(json.dumps(status.as_json(overview, problems), indent=2))
+        found = {**status.as_json(overview, problems), **jobs.as_json(context.folder)}
+        context.result(json.dumps(found, indent=2))
     elif problems is not None:
         status.print_problems(context, problems)
     else:
-        status.print_overview(context, overview)
+        status.print_overview(context, overview, jobs.status_rows(context.folder))
     return exits.DONE

@@ -17,7 +17,10 @@ from library.folder import CATALOG_NAME
 from library.migrations import MIGRATIONS, Migration, migrate
 
 # What released versions made, as SQL. Never edit these files: add a migration, and the dump after it.
-HISTORY = {"0001_initial": Path(__file__).with_name("schema_0001.sql")}
+HISTORY = {
+    "0001_initial": Path(__file__).with_name("schema_0001.sql"),
+    "0002_tagging": Path(__file__).with_name("schema_0002.sql"),
+}
 
 
 def dump(path: Path) -> str:

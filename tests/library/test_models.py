@@ -275,3 +275,16 @@ def test_weights_in_a_place_that_text_cannot_hold(registry: Registry, tmp_path: 
     registry.add("mine", arch="RN50", weights=weights, check=lambda spec: None)
     assert registry.resolve("mine").weights == weights
     assert registry.is_cached(registry.resolve("mine"))
+
+
+def test_a_model_folder_is_added_as_it_is(registry: Registry) -> None:
+    added = registry.add("mine", arch="from builtin", weights=BUILTIN_FOLDER)
+    assert added.weights == BUILTIN_FOLDER
+    assert registry.resolve("mine") == added
+    assert registry.is_cached(added)
+
+
+def test_a_folder_without_a_model_is_refused(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises((WeightsInvalid, ModelUnavailable)):
+        registry.add("mine", arch="", weights=tmp_path)
+    assert "mine" not in [spec.name for spec in registry.list()]

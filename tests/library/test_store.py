@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import event
 
 from indexer.pipeline import IndexRun
-from library import store as store_module
+from library import indexes as indexes_module
 from library.catalog import engine, forgetting
 from library.errors import (
     ConfigError,
@@ -128,9 +128,9 @@ def test_an_old_index_is_caught_up(album: Album, monkeypatch: pytest.MonkeyPatch
     album.index()
     index_file(album).write_bytes(old)
     rebuilt: list[int] = []
-    add_all = store_module._add_all
+    add_all = indexes_module._add_all
     monkeypatch.setattr(
-        store_module, "_add_all", lambda c, i, m, since: (rebuilt.append(since), add_all(c, i, m, since))[1]
+        indexes_module, "_add_all", lambda c, i, m, since: (rebuilt.append(since), add_all(c, i, m, since))[1]
     )
     album.check()
     assert rebuilt == [read_stamp(index_file(album)).revision], "from where it was, not from nothing"

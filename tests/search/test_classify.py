@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -54,3 +56,59 @@ def test_a_single_label_is_certain() -> None:
 def test_no_labels_are_refused(labels: list[str]) -> None:
     with pytest.raises(UsageError, match="no labels"):
         Classifier(ENCODER, labels, templates=TEMPLATES)
+
+
+def test_equals_what_open_clip_builds() -> None:
+    """The built-in weights, the default templates, and open_clip's own function for zero-shot weights."""
+    import open_clip
+    import torch
+
+    from library.encoder import load_encoder
+    from library.models import Registry
+    from library.prompts import DEFAULT_TEMPLATES
+
+    encoder = load_encoder(Registry(Path()).resolve("builtin"), device="cpu", precision="fp32")
+    labels = ["dog", "kočka", "red car", "an old town at night"]
+    reference = open_clip.build_zero_shot_classifier(
+        encoder.clip.module,
+        encoder.clip.tokenizer,
+        labels,
+        [lambda label, template=template: template.replace("{}", label) for template in DEFAULT_TEMPLATES],
+        num_classes_per_batch=2,
+        device="cpu",
+        use_tqdm=False,
+    )  # (D, L)
+    random = np.random.default_rng(0).standard_normal((50, encoder.stamp.dim)).astype(np.float32)
+    vectors = random / np.linalg.norm(random, axis=1, keepdims=True)
+    ours = Classifier(encoder, labels, templates=DEFAULT_TEMPLATES)
+    np.testing.assert_allclose(ours.cosines(vectors), vectors @ reference.detach().numpy(), atol=1e-4)
+    expected = torch.softmax(
+        encoder.logit_scale * torch.from_numpy(vectors) @ reference.detach(), dim=1
+    ).numpy()
+    np.testing.assert_allclose(ours.probabilities(vectors), expected, atol=1e-4)
+
+
+def test_the_best_of_many_labels_are_those_of_a_full_sort() -> None:
+    labels = [f"label {n}" for n in range(60)] + ["red", "green"]
+    classifier = Classifier(ENCODER, labels, templates=["{}"])
+    vectors = pictures((230, 25, 25), (25, 25, 230), (120, 120, 120))
+    order = np.argsort(-classifier.cosines(vectors), axis=1, kind="stable")[:, :3]
+    found = [[label.name for label in row] for row in classifier.best(vectors, 3)]
+    assert found == [[labels[j] for j in row] for row in order]
+
+
+def test_independent_labels_are_judged_one_by_one() -> None:
+    alone = Classifier(ENCODER, ["red"], templates=["{}"], independent=True)
+    both = Classifier(ENCODER, ["red", "blue"], templates=["{}"], independent=True)
+    vectors = pictures((230, 25, 25), (25, 25, 230))
+    np.testing.assert_allclose(both.probabilities(vectors)[:, :1], alone.probabilities(vectors), atol=1e-6)
+    assert alone.probabilities(vectors)[0, 0] > 0.5 > alone.probabilities(vectors)[1, 0]
+
+
+def test_a_model_with_a_bias_uses_its_sigmoid() -> None:
+    encoder = FakeEncoder()
+    encoder.logit_bias = -10.0
+    classifier = Classifier(encoder, ["red"], templates=["{}"], independent=True)
+    vectors = pictures((230, 25, 25))
+    expected = 1 / (1 + np.exp(-(encoder.logit_scale * classifier.cosines(vectors) - 10)))
+    np.testing.assert_allclose(classifier.probabilities(vectors), expected, atol=1e-6)

@@ -1,0 +1,84 @@
+"""`oko index --background`: the same command in a process of its own, which tells `oko status` about itself."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from library.errors import LibraryLocked, UsageError
+from library.folder import create_folder
+from oko import assemble, exits, jobs
+from oko.context import Context
+from oko.words import command_words
+
+
+def start(
+    args: argparse.Namespace, context: Context, options: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Start indexing and return. What is wrong with the arguments is said here and now, as UsageError."""
+    if args.dry_run:
+        raise UsageError("--dry-run and --background contradict each other", hint="Leave one of them out.")
+    assemble.check_paths(context.folder, context.config, args.paths)
+    create_folder(context.folder)
+    other = jobs.read_job(context.folder, "index")
+    if other is not None and other["running"]:
+        raise LibraryLocked(
+            f"process {other['pid']} is indexing already, since {other['started_at']}",
+            hint="How far: oko status",
+        )
+    words = ["index", "--library", str(context.folder), "--quiet"]
+    if args.config is not None:
+        words += ["--config", str(args.config.expanduser().absolute())]
+    words += command_words(args, options, without=("background", "json"))
+    child = _spawn(context.folder, words)
+    if args.json:
+        context.result(json.dumps({"pid": child.pid}))
+    context.note(
+        f"Indexing in the background, process {child.pid}. How far: oko status. To stop it: kill {child.pid}"
+    )
+
+
+def _spawn(folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "oko.background", str(folder), *words]
+    # Wherever this oko was found, the other process finds it, too.
+    places = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+    )
+    child.returncode = 0  # it outlives us on purpose, which subprocess would warn of
+    return child
+
+
+def main(argv: list[str]) -> int:
+    """The process in the background: `argv` is the library folder and the command's words."""
+    from oko.cli import main as command
+
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that what is in flight is finished and reported
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
+    folder, *words = argv
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        code = command(words)
+    if code not in (exits.DONE, exits.SOME_UNREADABLE, exits.INTERRUPTED):
+        jobs.Job(Path(folder), "index").end("failed", error=said.getvalue().strip() or f"exit code {code}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,38 @@
+"""The words of a command line, made again from its arguments: for a service, or a process in the background."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+
+def command_words(
+    args: argparse.Namespace,
+    options: Callable[[argparse.ArgumentParser], None],
+    *,
+    without: Collection[str] = (),
+) -> list[str]:
+    """What `options` added to a parser and `args` holds, as words; paths absolute. `without` names are left out."""
+    parser = argparse.ArgumentParser(add_help=False)
+    options(parser)
+    named: list[str] = []
+    plain: list[str] = []
+    for action in parser._actions:
+        value = getattr(args, action.dest, None)
+        if action.dest in without or value in (None, False) or value == []:
+            continue
+        values = value if isinstance(value, list) else [value]
+        if not action.option_strings:
+            plain += map(_word, values)
+        elif action.nargs == 0:
+            named.append(action.option_strings[-1])
+        else:
+            for each in values:
+                named += [action.option_strings[-1], _word(each)]
+    return [*named, "--", *plain] if plain else named
+
+
+def _word(value: Any) -> str:
+    return str(value.expanduser().absolute()) if isinstance(value, Path) else str(value)

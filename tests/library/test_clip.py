@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from library.clip import ClipModel, load_clip, pretrained_files
+from library.clip import ClipModel, blank_clip, load_clip, pretrained_files
 from library.encoder import ClipEncoder, load_encoder
 from library.errors import ModelUnavailable, UnknownModel, WeightsInvalid
 from library.precision import make_fast
@@ -171,7 +171,7 @@ def test_builtin_is_complete() -> None:
     assert model.stamp.name == "builtin"
     assert model.stamp.dim == 384
     assert len(model.stamp.weights_sha256) == 64
-    assert "size=224x224 resize=squash interpolation=bicubic" in model.stamp.preprocessing
+    assert "size=260x260 resize=squash interpolation=bicubic" in model.stamp.preprocessing
     assert not model.module.training
     assert 20 < model.logit_scale < 40
     assert model.logit_bias is None
@@ -181,9 +181,27 @@ def test_builtin_is_complete() -> None:
     assert int(tokens.max()) < 16384
 
 
+def test_a_blank_model_is_random_by_the_seed(tmp_path: Path) -> None:
+    for file in (CONFIG_FILE, "bpe_16k_en_de_fr_cs.txt.gz"):
+        shutil.copy(BUILTIN_FOLDER / file, tmp_path / file)
+    states = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        states.append(blank_clip(tmp_path).module.state_dict())
+    name = "visual.head.mlp.fc1.weight"
+    assert torch.equal(states[0][name], states[1][name])
+    assert not torch.equal(states[0][name], states[2][name])
+    builtin = load_clip(BUILTIN, device="cpu", precision="fp32")
+    assert states[0].keys() == builtin.module.state_dict().keys()
+    assert blank_clip(tmp_path).tokenizer(["a dog"]).equal(builtin.tokenizer(["a dog"]))
+    (tmp_path / CONFIG_FILE).unlink()
+    with pytest.raises(WeightsInvalid, match=CONFIG_FILE):
+        blank_clip(tmp_path)
+
+
 def test_gradients_reach_the_picture() -> None:
     model = loaded(BUILTIN)
-    picture = torch.zeros(1, 3, 224, 224, requires_grad=True)
+    picture = torch.zeros(1, 3, 260, 260, requires_grad=True)
     model.module.encode_image(picture).sum().backward()  # type: ignore[operator]
     assert picture.grad is not None
     assert float(picture.grad.abs().max()) > 0

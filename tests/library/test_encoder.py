@@ -41,7 +41,7 @@ def solid(colour: tuple[float, float, float]) -> Image.Image:
 
 def test_pictures_become_unit_vectors(encoder: ClipEncoder) -> None:
     batch = np.stack([encoder.prepare(solid(COLOURS[name])) for name in ("red", "blue", "white")])
-    assert batch.shape == (3, 3, 224, 224)
+    assert batch.shape == (3, 3, 260, 260)
     assert batch.dtype == np.float32
     assert batch.flags.c_contiguous
     vectors = encoder.encode_images(batch)
@@ -101,10 +101,10 @@ def test_long_texts_are_cut(encoder: ClipEncoder) -> None:
 
 def test_nothing_gives_nothing(encoder: ClipEncoder) -> None:
     assert encoder.encode_texts([]).shape == (0, encoder.stamp.dim)
-    assert encoder.encode_images(np.zeros((0, 3, 224, 224), np.float32)).shape == (0, encoder.stamp.dim)
+    assert encoder.encode_images(np.zeros((0, 3, 260, 260), np.float32)).shape == (0, encoder.stamp.dim)
 
 
-@pytest.mark.parametrize("short_side", [900, 1800, 3600])
+@pytest.mark.parametrize("short_side", [1100, 2200, 4200])
 def test_reduced_decoding_is_good_enough(encoder: ClipEncoder, short_side: int) -> None:
     """A JPEG decoded at half, a quarter or an eighth, but never below min_side_px, means the same."""
     for photo in real_photos():

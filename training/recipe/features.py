@@ -60,7 +60,7 @@ class Trunk:
     def run(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, H, W) float32 -> (N, F) float16, and (N, C, H, W) before the upper blocks."""
         lower, upper = self._halves
-        with torch.inference_mode():
+        with torch.no_grad():
             middle = lower(pixels.contiguous(memory_format=torch.channels_last))
             return upper(middle).float().mean((2, 3)).half(), middle
 
@@ -92,27 +92,30 @@ class FeatureMaker:
         # How many views there are changes none of them.
         made = {k: v for k, v in settings.part("trunk", "view").items() if not k.startswith("view_count")}
         self._parts = [made, digest, settings.tail_from_block]
-        self._keeps_middle = settings.tail_epochs > 0
 
-    def of(self, shard: Shard, views: int, workshop: Workshop) -> Features:
-        """All views of a shard, kept view by view."""
-        found = [self._view(shard, view, workshop) for view in range(views)]
+    def of(self, shard: Shard, views: int, workshop: Workshop, *, keeps_middle: bool = False) -> Features:
+        """All views of a shard, kept view by view; with what goes into the upper blocks, if that is wanted."""
+        found = [self._view(shard, view, workshop, keeps_middle) for view in range(views)]
         bad = frozenset(row for state, _ in found for row in state["bad"])
         pooled = torch.stack([state["pooled"] for state, _ in found])
-        return Features(pooled, bad, tuple(file for _, file in found) if self._keeps_middle else ())
+        return Features(pooled, bad, tuple(file for _, file in found) if keeps_middle else ())
 
-    def key(self, shard: Shard, view: int) -> str:
+    def key(self, shard: Shard, view: int, keeps_middle: bool) -> str:
         """What the features of a view depend on."""
-        return key_of(*self._parts, shard.digest, view, self._keeps_middle)
+        return key_of(*self._parts, shard.digest, view, keeps_middle)
 
-    def _view(self, shard: Shard, view: int, workshop: Workshop) -> tuple[dict[str, Any], Path]:
-        name, key = f"features-{shard.name}-{view}", self.key(shard, view)
+    def _view(
+        self, shard: Shard, view: int, workshop: Workshop, keeps_middle: bool
+    ) -> tuple[dict[str, Any], Path]:
+        name, key = f"features-{shard.name}-{view}", self.key(shard, view, keeps_middle)
         middle = workshop.file(name, key, "npy")
         told = workshop.teller(f"features of {shard.name}, view {view + 1}", len(shard.photos))
-        return workshop.kept(name, key, lambda: self._compute(shard, view, middle, told)), middle
+        kept_in = middle if keeps_middle else None
+        return workshop.kept(name, key, lambda: self._compute(shard, view, kept_in, told)), middle
 
-    def _compute(self, shard: Shard, view: int, file: Path, told: Callable[[int], None]) -> dict[str, Any]:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    def _compute(
+        self, shard: Shard, view: int, file: Path | None, told: Callable[[int], None]
+    ) -> dict[str, Any]:
         pooled: list[Tensor] = []
         bad: list[int] = []
         kept: Half | None = None
@@ -122,11 +125,13 @@ class FeatureMaker:
             features[unread] = 0
             pooled.append(features)
             bad += [done + row for row in unread]
-            if self._keeps_middle:
+            if file is not None:
                 kept = kept if kept is not None else _map_for(file, middle, len(shard.photos))
                 kept[done : done + len(middle)] = middle.permute(0, 2, 3, 1).half().numpy()
             done += len(pixels)
             told(done)
+        if isinstance(kept, np.memmap):
+            kept.flush()
         return {"pooled": torch.cat(pooled), "bad": bad}
 
     def _batches(self, shard: Shard, view: int) -> Iterator[tuple[Tensor, list[int]]]:
@@ -151,6 +156,7 @@ class FeatureMaker:
 
 def _map_for(file: Path, middle: Tensor, rows: int) -> Half:
     """A new file for (rows, H, W, C), channels last as the blocks like it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     _, channels, height, width = middle.shape
     shape = (rows, height, width, channels)
     return np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)

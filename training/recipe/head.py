@@ -109,14 +109,15 @@ def make_trainee(
         optimiser=optimiser,
         schedule=one_cycle(optimiser, steps=steps, warmup=settings.head_warmup),
         loss=loss,
-        measure=lambda: measure_head(parts, sentences, names, held, held.features),
+        measure=lambda: _measure(parts, sentences, names, held),
         scale=parts.log_scale,
         most_log_scale=settings.head_most_log_scale,
     )
 
 
 def mix(features: Tensor, vectors: Tensor, most: float) -> tuple[Tensor, Tensor]:
-    """Each pair with up to `most` of another one: features (N, F) and vectors (N, D), these with L2 norm 1 again.
+    """Each pair with up to `most` of another one: features (N, F) and vectors (N, D) or (N, captions, D), these with
+    L2 norm 1 again.
 
     Source: Zhang et al. 2018, "mixup", here of features and sentences alike.
     """
@@ -124,18 +125,17 @@ def mix(features: Tensor, vectors: Tensor, most: float) -> tuple[Tensor, Tensor]
         return features, vectors
     share = torch.rand(len(features), 1) * most
     other = torch.randperm(len(features))
-    blended = F.normalize(torch.lerp(vectors, vectors[other], share), dim=-1)
+    of_vectors = share.reshape(-1, *[1] * (vectors.ndim - 1))
+    blended = F.normalize(torch.lerp(vectors, vectors[other], of_vectors), dim=-1)
     return torch.lerp(features, features[other], share), blended
 
 
 @torch.no_grad()
-def measure_head(
-    parts: HeadParts, sentences: Sentences, names: Names, held: Held, features: Tensor
-) -> dict[str, object]:
-    """Recall of the held-out photos, whose `features` (N, F) are given, by the teacher's sentences; and accuracy."""
+def _measure(parts: HeadParts, sentences: Sentences, names: Names, held: Held) -> dict[str, object]:
+    """Recall of the held-out photos by the teacher's sentences, and zero-shot accuracy."""
     parts.head.eval()
     texts = {"captions": parts.sentences(sentences.held)}
     classifier = parts.sentences(plain(names.phrases))
     labels = parts.sentences(names.label_phrases[:, 0])
     found = accuracies(names, parts.head, classifier, labels)
-    return {**measured(parts.head(features), texts, held), **found}
+    return {**measured(parts.head(held.features), texts, held), **found}

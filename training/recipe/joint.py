@@ -1,4 +1,4 @@
-"""Step 7: text tower and image head learn from each other, and stay near the teacher, in four languages."""
+"""Step 6: text tower and image head learn from each other, and stay near the teacher, in four languages."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from training.recipe.texttower import encode_texts, mixed_precision, text_tensor
 
 _BETAS = (0.9, 0.98)
 _FLOOR = 0.02  # of the learning rate, at the end
+# How often English is drawn, beside each other language, and Czech without accents.
+Weights = tuple[float, float, float]
 _CLASS_PHOTOS, _ASKED, _ASKED_SYNTHETIC = 128, 256, 128  # rows of a step
 
 
@@ -62,7 +64,8 @@ def make_reader(
         with torch.no_grad():
             return Texts(tokens_of(clip, texts), sentences(vectors.float()))
 
-    texts, vectors, choices = caption_choices(pairs, corpus, material, settings)
+    weights = (settings.joint_english, settings.joint_other, settings.joint_plain)
+    texts, vectors, choices = caption_choices(pairs, corpus, material, settings, weights)
     others = _others(corpus, settings)
     return Reader(
         captions=texts_of(texts, vectors),
@@ -74,7 +77,7 @@ def make_reader(
 
 
 def caption_choices(
-    pairs: Pairs, corpus: Corpus, material: Material, settings: RecipeSettings
+    pairs: Pairs, corpus: Corpus, material: Material, settings: RecipeSettings, weights: Weights
 ) -> tuple[list[str], Tensor, Table]:
     """All captions, the teacher's vector of each, and which of them each photo has, how often.
 
@@ -91,7 +94,7 @@ def caption_choices(
         row = []
         for caption in captions:
             name, place = known[caption]
-            for text, weight in _ways_to_say(caption, lines.get(caption), settings):
+            for text, weight in _ways_to_say(caption, lines.get(caption), weights):
                 row.append((len(texts), weight))
                 texts.append(text)
                 vectors.append(corpus[name].vectors[place])
@@ -99,13 +102,12 @@ def caption_choices(
     return texts, torch.stack(vectors), table_of(rows)
 
 
-def _ways_to_say(
-    caption: str, line: tuple[str, ...] | None, settings: RecipeSettings
-) -> list[tuple[str, float]]:
-    ways = [(caption, settings.joint_english)]
+def _ways_to_say(caption: str, line: tuple[str, ...] | None, weights: Weights) -> list[tuple[str, float]]:
+    english, other, plain = weights
+    ways = [(caption, english)]
     if line is not None:
-        ways += [(text, settings.joint_other) for text in line[1:]]
-        ways.append((without_accents(line[LANGUAGES.index("cs")]), settings.joint_plain))
+        ways += [(text, other) for text in line[1:]]
+        ways.append((without_accents(line[LANGUAGES.index("cs")]), plain))
     return ways
 
 
@@ -123,12 +125,11 @@ def _others(corpus: Corpus, settings: RecipeSettings) -> tuple[list[str], Tensor
 
 @dataclass(frozen=True, slots=True)
 class Both:
-    """The two that learn, and what they learn from. `frozen` (views, N, F) are the frozen trunk's features."""
+    """The two that learn, and what they learn from."""
 
     clip: ClipModel
     parts: HeadParts
     pairs: Pairs
-    frozen: Tensor
     reader: Reader
     names: Names
     held: Held
@@ -218,10 +219,8 @@ def _loss(both: Both, settings: RecipeSettings, batch: int) -> dict[str, Tensor]
     class_features, labels = names.classes.draw(_CLASS_PHOTOS)
     shown = F.cross_entropy(scale * head(class_features) @ wanted.T, labels)
     asked = torch.cat([features[:_ASKED], made[:_ASKED_SYNTHETIC]])
-    # The trunk is asked about its own features, even where the upper blocks have been trained since.
-    of_trunk = torch.cat([both.frozen[views[:_ASKED], photos[:_ASKED]].float(), made[:_ASKED_SYNTHETIC]])
     with torch.no_grad():
-        opinion = names.opinion(of_trunk)
+        opinion = names.opinion(asked)
     soft = soft_loss(scale * head(asked) @ wanted.T, opinion)
     total = near + settings.joint_near * read.distance + settings.joint_synthetic * synthetic
     total = total + settings.joint_class_photos * shown + settings.joint_soft * soft

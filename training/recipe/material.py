@@ -78,7 +78,7 @@ def read_material(data: Path, wordnet: Path, settings: RecipeSettings) -> Materi
     return Material(
         shards=shards,
         aligned=_aligned(data / ALIGNED),
-        extra=[line for line in dict.fromkeys(_lines(data / EXTRA)) if line not in secret],
+        extra=[line for line in _lines(data / EXTRA) if line not in secret],
         development=_development(data / DEVELOPMENT),
         wordnet=words,
         classes=classes,

@@ -19,6 +19,7 @@ from training.recipe.settings import RecipeSettings
 _SMALL = 1e-3  # of the mean variance, added to each
 _CAPTIONED_ROWS, _LABEL_ROWS, _CLASS_ROWS, _SYNTHETIC_ROWS = 192, 48, 48, 96  # that the trunk is asked about
 ToVectors = Callable[[Tensor], Tensor]
+ToTexts = Callable[[str], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,13 @@ class Names:
         """The trunk's own probabilities of its classes, (N, classes)."""
         return (features @ self.weight.T + self.bias).softmax(1)
 
-    def shown_by(self, features: Mapping[str, Features], material: Material) -> Names:
-        """The same with the labelled photos' features by other upper blocks."""
-        classes = labelled(material.shards[self.settings.data_classes], features, material.class_rows)
-        labels = labelled(
-            material.shards[self.settings.data_labels], features, _label_rows(material, self.settings)
+    def read_by(self, tower: ToTexts) -> Names:
+        """The same with another model's vectors of the phrases; `tower` is asked for "classes", then "labels"."""
+        return replace(
+            self,
+            phrases=tower("classes").reshape(self.phrases.shape),
+            label_phrases=tower("labels").reshape(self.label_phrases.shape),
         )
-        return replace(self, classes=classes, labels=labels)
 
 
 def make_names(

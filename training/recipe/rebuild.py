@@ -22,12 +22,12 @@ from training.photos import Problem
 from training.recipe import distil, head, joint, result, starts, tail
 from training.recipe.corpus import Corpus, english_groups, make_corpus, with_languages
 from training.recipe.features import FeatureMaker, Features, Trunk
-from training.recipe.loop import Course, finished, journal_of, train
+from training.recipe.loop import Course, Trainee, finished, journal_of, train
 from training.recipe.material import Material, read_material
 from training.recipe.names import Names, make_names
 from training.recipe.pairs import Held, Pairs, make_held, make_pairs, sentence_table
 from training.recipe.settings import RecipeSettings
-from training.recipe.texttower import text_tensors
+from training.recipe.texttower import encode_texts, text_tensors, text_vectors
 from training.recipe.vocabulary import learn_merges, vocabulary_texts, write_blank
 from training.recipe.wordnet import FOLDER as WORDNET
 from training.recipe.workshop import Workshop, key_of
@@ -56,7 +56,7 @@ class Rebuilt:
 
 @dataclass
 class Rebuild:
-    """One rebuild: make it and `run()`, again after an interruption. What a step gives is computed when first asked for."""
+    """One rebuild: make it and `run()`, after an interruption once more."""
 
     places: Places
     settings: RecipeSettings
@@ -70,12 +70,16 @@ class Rebuild:
         loss is no number), WeightsInvalid, DiskFull.
         """
         began = time.monotonic()
-        self.material  # noqa: B018 - what is missing is said before anything is computed
-        starts.find_package(self.places.starts, starts.trunk_package(self.settings), self._unpacked)
+        _ = (
+            self.material,
+            self._teacher,
+            self._trunk_file,
+        )  # what is missing is said before anything is computed
         clip = self._text_tower()
-        head_parts, tail_weights, features = self._image_side()
-        self._train_both(clip, head_parts, features)
-        result.assemble(clip, {**self._trunk_weights, **tail_weights}, head_parts.head, head_parts.log_scale)
+        parts = self._image_head()
+        reader = self._train_both(clip, parts)
+        tuned = self._unfrozen(clip, parts, reader) if self.settings.tail_steps else {}
+        result.assemble(clip, {**self._trunk_weights, **tuned}, parts.head, parts.log_scale)
         saved = result.save_and_load(clip, self.places.out)
         figures = result.measure_model(saved, self.material, self._english, self.settings, self._workshop)
         seconds = time.monotonic() - began
@@ -182,82 +186,103 @@ class Rebuild:
         views = {name: settings.view_count for name, _ in settings.data_photos}
         views = {settings.data_classes: 1, settings.data_labels: settings.view_count_labels, **views}
         views = {**dict.fromkeys(settings.data_pool, 1), **views}
-        found = {name: maker.of(shards[name], count, self._workshop) for name, count in views.items()}
+        wanted = {name for name, _ in settings.data_photos} if settings.tail_steps else set()
+        found = {
+            name: maker.of(shards[name], count, self._workshop, keeps_middle=name in wanted)
+            for name, count in views.items()
+        }
         for name, features in found.items():
             names = [shards[name].photos[row].source.name for row in sorted(features.bad)]
             self.material.problems.extend(Problem(bad, "it cannot be read") for bad in names)
         return found
 
-    # 5. The image head, and 6. the upper blocks.
+    # 5. The image head.
 
     @cached_property
     def _head_key(self) -> str:
         parts = self.settings.part("data", "teacher", "trunk", "view", "head", "names")
-        embed = [self.settings.text_embed_dim, self.settings.tail_from_block]
-        return key_of("head", parts, embed, self._corpus_key, self._trunk_digest)
+        sizes = [self.settings.text_embed_dim, self.settings.tail_from_block]
+        return key_of("head", parts, sizes, self._corpus_key, self._trunk_digest)
 
     @cached_property
-    def _tail_key(self) -> str:
-        return key_of("tail", self._head_key, self.settings.part("tail"))
+    def _pairs(self) -> Pairs:
+        return make_pairs(self.material, self._features, self.settings)
 
-    def _image_side(self) -> tuple[head.HeadParts, Tensors, dict[str, Features]]:
-        """The trained head, weights of the trunk that have changed, and the features that the two now give."""
-        settings, features = self.settings, self._features
-        names, pairs, held, sentences = self._learning(features)
+    @cached_property
+    def _held(self) -> Held:
+        return make_held(self.material, self._features, self.settings)
+
+    @cached_property
+    def _names(self) -> Names:
+        trunk, corpus = self._trunk_weights, self._corpus
+        return make_names(trunk, corpus, self.material, self._features, self.settings)
+
+    def _image_head(self) -> head.HeadParts:
+        """Head, turned sentences and scale, trained."""
+        settings, pairs = self.settings, self._pairs
         parts = head.make_parts(pairs.features.shape[-1], settings)
-        trainee = head.make_trainee(parts, pairs, sentences, names, held, settings)
+        trainee = head.make_trainee(parts, pairs, self._sentences(), self._names, self._held, settings)
         steps = pairs.steps(settings.head_epochs, pairs.batch(settings.head_batch))
-        course = Course("head", self._head_key, steps, settings.seed)
+        self._train(trainee, Course("head", self._head_key, steps, settings.seed))
+        return parts
+
+    def _sentences(self) -> head.Sentences:
+        table, vectors = sentence_table(self._pairs, self._corpus, self.settings)
+        asked = self._corpus["measured"]
+        place = {text: row for row, text in enumerate(asked.texts)}
+        rows = [place[text] for text in self._held.texts["captions"]]
+        return head.Sentences(table, vectors, asked.vectors[rows].float())
+
+    def _train(self, trainee: Trainee, course: Course) -> None:
         train(trainee, course, self._workshop)
-        self._journals["head"] = journal_of(course, self._workshop)
-        if not settings.tail_epochs:
-            return parts, {}, features
-        return self._unfrozen(parts, features)
+        self._journals[course.name] = journal_of(course, self._workshop)
 
-    def _unfrozen(
-        self, parts: head.HeadParts, features: dict[str, Features]
-    ) -> tuple[head.HeadParts, Tensors, dict[str, Features]]:
-        settings = self.settings
-        names, pairs, held, sentences = self._learning(features)
-        blocks = tail.Tail(self._trunk_weights, settings)
-        measured = tail.Middles([(settings.data_measured, row) for row in held.rows], features)
-        held_middle = measured.of(torch.arange(len(held.rows)), torch.zeros(len(held.rows), dtype=torch.long))
-        whole = tail.Whole(blocks, parts, pairs, sentences, names, held, held_middle)
-        middles = tail.Middles(pairs.places, features)
-        weights = tail.train_tail(whole, self._tail_key, middles, self._workshop, settings)
-        self._journals["tail"] = Journal(self._workshop.file("tail", self._tail_key, "jsonl"))
-        tuned = {
-            name: tail.tuned_features(blocks, self._tail_key, name, each, self._workshop)
-            for name, each in features.items()
-        }
-        return parts, weights, tuned
+    # 6. Both together.
 
-    def _learning(self, features: dict[str, Features]) -> tuple[Names, Pairs, Held, head.Sentences]:
-        """Tables of what is learnt from; the classes always know the frozen trunk's features."""
-        settings, material, corpus = self.settings, self.material, self._corpus
-        names = make_names(self._trunk_weights, corpus, material, self._features, settings)
-        pairs = make_pairs(material, features, settings)
-        held = make_held(material, features, settings)
-        table, vectors = sentence_table(pairs, corpus, settings)
-        place = {text: row for row, text in enumerate(corpus["measured"].texts)}
-        rows = [place[text] for text in held.texts["captions"]]
-        return names, pairs, held, head.Sentences(table, vectors, corpus["measured"].vectors[rows].float())
+    @cached_property
+    def _joint_key(self) -> str:
+        return key_of("joint", self._text_key, self._head_key, self.settings.part("joint"))
 
-    # 7. Both together.
-
-    def _train_both(self, clip: ClipModel, parts: head.HeadParts, features: dict[str, Features]) -> None:
+    def _train_both(self, clip: ClipModel, parts: head.HeadParts) -> joint.Reader:
         """Text tower and head learn together; `clip` and `parts` then are those of the end."""
-        settings = self.settings
-        names, pairs, held, _ = self._learning(features)
-        frozen = make_pairs(self.material, self._features, settings).features
-        names = names.shown_by(features, self.material)
+        settings, pairs = self.settings, self._pairs
         reader = joint.make_reader(clip, pairs, self._corpus, self.material, parts.sentences, settings)
         joint.turn_projection(clip, parts.sentences)
-        both = joint.Both(clip, parts, pairs, frozen, reader, names, held)
-        key = key_of("joint", self._text_key, self._tail_key, settings.part("joint"))
-        course = Course("joint", key, settings.joint_steps, settings.seed + 2)
-        train(joint.make_trainee(both, settings), course, self._workshop)
-        self._journals["joint"] = journal_of(course, self._workshop)
+        both = joint.Both(clip, parts, pairs, reader, self._names, self._held)
+        course = Course("joint", self._joint_key, settings.joint_steps, settings.seed + 2)
+        self._train(joint.make_trainee(both, settings), course)
+        return reader
+
+    # 7. The upper blocks.
+
+    def _unfrozen(self, clip: ClipModel, parts: head.HeadParts, reader: joint.Reader) -> Tensors:
+        """The trunk's weights that have changed; the head's and the scale change in place."""
+        settings, held = self.settings, self._held
+        weights = (settings.tail_english, settings.tail_other, 0.0)
+        _, _, choices = joint.caption_choices(self._pairs, self._corpus, self.material, settings, weights)
+        phrases = {"classes": reader.classes.tokens, "labels": reader.labels.tokens}
+        with torch.no_grad():
+            captions = text_vectors(clip.module, reader.captions.tokens)
+            names = self._names.read_by(lambda kind: text_vectors(clip.module, phrases[kind]))
+        shown = tail.Middles([(settings.data_measured, row) for row in held.rows], self._features)
+        whole = tail.Whole(
+            tail=tail.Tail(self._trunk_weights, settings),
+            head=parts.head,
+            log_scale=parts.log_scale,
+            pairs=self._pairs,
+            choices=choices,
+            captions=captions,
+            names=names,
+            held=held,
+            held_texts={name: encode_texts(clip, lines) for name, lines in held.texts.items()},
+            held_middle=shown.of(torch.arange(len(held.rows)), torch.zeros(len(held.rows), dtype=torch.long)),
+        )
+        key = key_of("tail", self._joint_key, settings.part("tail"))
+        course = Course("tail", key, settings.tail_steps, settings.seed + 1)
+        middles = tail.Middles(self._pairs.places, self._features)
+        tuned = tail.train_tail(whole, middles, course, self._workshop, settings)
+        self._journals["tail"] = journal_of(course, self._workshop)
+        return tuned
 
     # 8. The folder.
 

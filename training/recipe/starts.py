@@ -110,7 +110,7 @@ class Teacher:
             with torch.inference_mode():
                 last = model(**tokens).last_hidden_state.float()  # (rows, tokens, D)
             kept = tokens["attention_mask"].unsqueeze(-1).float()
-            out[rows] = F.normalize((last * kept).sum(1) / kept.sum(1), dim=-1).half()
+            out[rows] = F.normalize((last * kept).sum(1), dim=-1).half()  # the mean has the same direction
         return out
 
     def _load(self) -> tuple[Any, Any]:

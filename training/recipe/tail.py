@@ -1,4 +1,4 @@
-"""Step 6, left out unless `tail_epochs` says otherwise: the trunk's upper blocks learn, too.
+"""Step 7, left out unless `tail_steps` says otherwise: the trunk's upper blocks learn, too.
 
 They start from what the lower blocks made of each view, and end as an average of what they were and what they became.
 """
@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.average import Tensors, between, put, snapshot
 from training.groups import depthwise_in_float32
-from training.losses import clip_loss
 from training.recipe.features import Features, Half, halves, make_trunk
-from training.recipe.head import HeadParts, Sentences, measure_head
+from training.recipe.head import ImageHead, mix
 from training.recipe.loop import Course, Trainee, one_cycle, train
-from training.recipe.names import Names, any_phrase, names_loss, soft_loss
-from training.recipe.pairs import Held, Pairs
+from training.recipe.names import Names, accuracies, any_phrase, names_loss, plain, soft_loss
+from training.recipe.pairs import Held, Pairs, Table, measured
 from training.recipe.settings import RecipeSettings
 from training.recipe.texttower import mixed_precision
-from training.recipe.workshop import Workshop, key_of
+from training.recipe.workshop import Workshop
 
 _BATCH = 64  # when nothing learns
 
@@ -71,62 +70,37 @@ class Middles:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """All that learns in this step, and what it learns from."""
+    """What learns in this step, and what it learns from: texts as the finished text tower gives them, which stays."""
 
     tail: Tail
-    parts: HeadParts
+    head: ImageHead
+    log_scale: nn.Parameter
     pairs: Pairs
-    sentences: Sentences
-    names: Names
+    choices: Table  # the captions of each photo as rows of `captions`
+    captions: Tensor  # (M, D), L2 norm 1
+    names: Names  # with the tower's phrases
     held: Held
+    held_texts: dict[str, Tensor]
     held_middle: Tensor  # (N, C, H, W) float32
 
     def tensors(self) -> dict[str, nn.Parameter]:
         """By name."""
-        return {**{f"tail.{k}": v for k, v in self.tail.tensors().items()}, **self.parts.tensors()}
+        tail = {f"tail.{name}": value for name, value in self.tail.tensors().items()}
+        head = {f"head.{name}": value for name, value in self.head.named_parameters()}
+        return {**tail, **head, "log_scale": self.log_scale}
 
 
 def train_tail(
-    whole: Whole, course_key: str, middles: Middles, workshop: Workshop, settings: RecipeSettings
+    whole: Whole, middles: Middles, course: Course, workshop: Workshop, settings: RecipeSettings
 ) -> Tensors:
     """Trains, averages with the start, and leaves head and tail so; returns the tail's weights by the trunk's names."""
     start = snapshot(whole.tensors())
-    batch = whole.pairs.batch(settings.tail_batch)
-    steps = whole.pairs.steps(settings.tail_epochs, batch)
-    trainee = _trainee(whole, middles, settings, steps, batch)
-    end = train(trainee, Course("tail", course_key, steps, settings.seed + 1), workshop)
+    end = train(_trainee(whole, middles, settings), course, workshop)
     put(whole.tensors(), between(start, end, 1 - settings.tail_share))
     return snapshot(whole.tail.tensors())
 
 
-def tuned_features(tail: Tail, key: str, name: str, features: Features, workshop: Workshop) -> Features:
-    """A shard's features by the trained blocks; `key` is that of their weights."""
-
-    def make() -> dict[str, Any]:
-        views = [np.load(file, mmap_mode="r") for file in features.middle]
-        told = workshop.teller(f"new features of {name}", sum(map(len, views)))
-        pooled = []
-        for number, view in enumerate(views):
-            pooled.append(_pooled(tail, view))
-            told(sum(map(len, views[: number + 1])))
-        return {"pooled": torch.stack(pooled)}
-
-    kept = workshop.kept(f"tuned-{name}", key_of(key, [str(file) for file in features.middle]), make)
-    return Features(kept["pooled"], features.bad, features.middle)
-
-
-def _pooled(tail: Tail, view: Half) -> Tensor:
-    with torch.no_grad():
-        parts = [
-            tail(torch.from_numpy(view[start : start + _BATCH].astype(np.float32)).permute(0, 3, 1, 2)).half()
-            for start in range(0, len(view), _BATCH)
-        ]
-    return torch.cat(parts)
-
-
-def _trainee(whole: Whole, middles: Middles, settings: RecipeSettings, steps: int, batch: int) -> Trainee:
-    parts = whole.parts
-    heads = [*parts.head.parameters(), *parts.sentences.parameters()]
+def _trainee(whole: Whole, middles: Middles, settings: RecipeSettings) -> Trainee:
     optimiser = torch.optim.AdamW(
         [
             {
@@ -134,38 +108,56 @@ def _trainee(whole: Whole, middles: Middles, settings: RecipeSettings, steps: in
                 "lr": settings.tail_lr,
                 "weight_decay": settings.tail_weight_decay,
             },
-            {"params": heads, "lr": settings.tail_head_lr, "weight_decay": settings.head_weight_decay},
-            {"params": [parts.log_scale], "lr": settings.tail_head_lr, "weight_decay": 0.0},
+            {
+                "params": list(whole.head.parameters()),
+                "lr": settings.tail_head_lr,
+                "weight_decay": settings.tail_head_weight_decay,
+            },
+            {"params": [whole.log_scale], "lr": settings.tail_head_lr, "weight_decay": 0.0},
         ]
     )
+    batch = whole.pairs.batch(settings.tail_batch)
     return Trainee(
         tensors=whole.tensors(),
         optimiser=optimiser,
-        schedule=one_cycle(optimiser, steps=steps, warmup=settings.tail_warmup),
+        schedule=one_cycle(optimiser, steps=settings.tail_steps, warmup=settings.tail_warmup),
         loss=lambda step: _loss(whole, middles, settings, batch),
         measure=lambda: _measure(whole),
-        scale=parts.log_scale,
+        scale=whole.log_scale,
         most_log_scale=settings.head_most_log_scale,
     )
 
 
 def _loss(whole: Whole, middles: Middles, settings: RecipeSettings, batch: int) -> dict[str, Tensor]:
-    parts, sentences, names = whole.parts, whole.sentences, whole.names
-    parts.head.train()
+    head, names = whole.head, whole.names
+    head.train()
     photos, views = whole.pairs.draw(batch)
     frozen = whole.pairs.features[views, photos].float()
-    vectors = parts.head(whole.tail(middles.of(photos, views)))
-    scale = parts.log_scale.exp()
+    features = whole.tail(middles.of(photos, views))
     # Two captions of each photo: the picture's side of a step is what takes time.
-    texts = [parts.sentences(sentences.vectors[sentences.table.pick(photos)]) for _ in range(2)]
-    near = (clip_loss(vectors, texts[0], scale) + clip_loss(vectors, texts[1], scale)) / 2
-    soft = soft_loss(scale * vectors @ parts.sentences(any_phrase(names.phrases)).T, names.opinion(frozen))
-    classes = names_loss(names, parts.head, parts.sentences, scale, frozen)
+    texts = torch.stack([whole.captions[whole.choices.pick(photos)] for _ in range(2)], 1)
+    mixed, blended = mix(features, texts, settings.tail_mix)
+    scale = whole.log_scale.exp()
+    near = _two_captions_loss(head(mixed), blended, scale)
+    logits = scale * head(features) @ any_phrase(names.phrases).T
+    soft = soft_loss(logits, names.opinion(frozen))
+    classes = names_loss(names, head, lambda vectors: vectors, scale, frozen)
     total = near + settings.tail_soft * soft + settings.tail_names * classes
     return {"loss": near, "soft": soft, "names": classes, "total": total}
 
 
+def _two_captions_loss(vectors: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """Of (N, D) pictures and (N, 2, D) captions: each caption's picture, and each picture's first and second one."""
+    own = torch.arange(len(vectors))
+    first, second = (scale * vectors @ texts[:, number].T for number in range(2))
+    backward = F.cross_entropy(torch.cat([first.T, second.T]), torch.cat([own, own]))
+    return (F.cross_entropy(first, own) + F.cross_entropy(second, own) + backward) / 3
+
+
+@torch.no_grad()
 def _measure(whole: Whole) -> dict[str, object]:
-    with torch.no_grad():
-        features = torch.cat([whole.tail(part) for part in torch.split(whole.held_middle, _BATCH)])
-    return measure_head(whole.parts, whole.sentences, whole.names, whole.held, features)
+    whole.head.eval()
+    features = torch.cat([whole.tail(part) for part in torch.split(whole.held_middle, _BATCH)])
+    names = whole.names
+    found = accuracies(names, whole.head, plain(names.phrases), names.label_phrases[:, 0])
+    return {**measured(whole.head(features), whole.held_texts, whole.held), **found}

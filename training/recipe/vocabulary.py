@@ -31,7 +31,9 @@ def vocabulary_texts(material: Material, settings: RecipeSettings) -> Iterator[s
         yield line[1]
     yield from material.extra
     for name in settings.data_words:
-        yield from material.shards[name].captions()
+        shard = material.shards[name]
+        for row in shard.rows(held_out=False):
+            yield from shard.photos[row].captions
     for (part, _), synset in material.wordnet.items():
         yield " ".join(synset.lemmas)
         if part == "noun":
@@ -52,9 +54,13 @@ def learn_merges(texts: Iterator[str], *, size: int, least: int) -> list[str]:
     words = pre_tokenizers.Split(Regex(_WORDS), "removed", invert=True)
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, as_bytes])
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
         vocab_size=size - _SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        initial_alphabet=alphabet,
+        # Pairs seen equally often are ranked by their numbers, and the last letters of words would get theirs in
+        # the random order of a hash table.
+        special_tokens=[letter + _END for letter in alphabet],
         end_of_word_suffix=_END,
         min_frequency=least,
         show_progress=False,

@@ -41,7 +41,7 @@ SETTINGS = RecipeSettings(
     text_heads=2,
     text_context=12,
     text_embed_dim=32,
-    text_steps=24,
+    text_steps=40,
     text_batch=32,
     text_warmup=2,
     text_shares=(("flickr8k", 0.4), ("extra", 0.2), ("classes", 0.1), ("de", 0.1), ("cs", 0.1), ("cs0", 0.1)),
@@ -53,9 +53,12 @@ SETTINGS = RecipeSettings(
     names_synthetic_rows=32,
     names_class_rows=16,
     names_label_rows=16,
+    tail_steps=0,
     tail_batch=16,
-    joint_steps=8,
+    joint_steps=16,
     joint_batch=32,
+    joint_text_lr=5e-3,
+    joint_head_lr=3e-3,
     joint_warmup=1,
     joint_classes=32,
     joint_labels=8,
@@ -176,7 +179,13 @@ def _teacher(folder: Path) -> None:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    words = ["[PAD]", "[UNK]", *"a an the photo picture of on in grey number snow".split(), *COLOURS, *SHAPES]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        *["a", "an", "the", "photo", "picture", "of", "on", "in", "grey", "number", "snow"],
+        *COLOURS,
+        *SHAPES,
+    ]
     inner = Tokenizer(models.WordLevel({word: row for row, word in enumerate(words)}, unk_token="[UNK]"))
     inner.normalizer = normalizers.Lowercase()
     inner.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -163,7 +163,7 @@ def vocabulary_toml(tags: list[TagSpec], before: str) -> str:
 
 def _fields(tag: TagSpec) -> str:
     parts = [f"share = {tag.share:.2g}"]
-    for key, texts in (("words", tag.words), ("prompts", tag.prompts)):
+    for key, texts in (("implies", tag.implies), ("words", tag.words), ("prompts", tag.prompts)):
         if texts:
             parts.append(f"{key} = {json.dumps(list(texts), ensure_ascii=False)}")
     return ", ".join(parts)

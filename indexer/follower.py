@@ -56,13 +56,16 @@ class Tools:
     targets: Callable[[], Sequence[Target]]
     make_watches: Callable[[], Watches] = make_watches
     pause: Callable[[], str] = lambda: ""  # why to pause now, or ""
+    # Called after each batch with whether more wait: a moment's other work. Answers whether there is more of it, and
+    # deals with its own troubles: they are none of the photos'.
+    aside: Callable[[bool], bool] = lambda is_busy: False
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a follower is."""
 
-    phase: str  # "looking", "working", "watching" or "paused: ..."
+    phase: str  # "looking", "working", "tagging", "watching" or "paused: ..."
     waiting: int  # files
     folders_watched: int
     totals: dict[str, int]
@@ -88,6 +91,7 @@ class Follower:
         self._noting = Noting(options.settle_s, options.poll_s, self.troubles)
         self._retry_at = self._check_at = self._targets_at = 0.0
         self._retry_s = RETRY_S
+        self._has_aside = False
 
     def stop(self) -> None:
         """Finish the batch in flight and return from `follow`."""
@@ -117,7 +121,8 @@ class Follower:
         if not pause and now >= self._retry_at:
             self._do_what_is_due(now)
         waiting = len(self._noting.settling)
-        self._tell(f"paused: {pause}" if pause else "working" if waiting else "watching")
+        phase = "working" if waiting else "tagging" if self._has_aside else "watching"
+        self._tell(f"paused: {pause}" if pause else phase)
         for event in self._noting.watches.events(self._timeout_s(bool(pause))):
             self._noting.note(event, time.monotonic())
 
@@ -131,7 +136,9 @@ class Follower:
                     self._look(area)
             self._work()
             self._retry_s = RETRY_S
-            self.troubles.end("library", "it works again")
+            self.troubles.end("library", "the library can be read and written again")
+            if not self.is_stopping:
+                self._has_aside = self.tools.aside(self._noting.settling.next_due() == float("-inf"))
 
     def _timeout_s(self, is_paused: bool) -> float:
         """How long nothing can become due, but by an event."""
@@ -141,6 +148,8 @@ class Follower:
         settling = self._noting.settling.next_due()
         looks = [area.next_look for area in self._noting.areas]
         due = min([self._check_at, self._check_at if settling is None else settling, *looks])
+        if self._has_aside:
+            return REST_S
         return min(max(due - now, REST_S if due == float("-inf") else 0.01), CHECK_S)
 
     def _tell(self, phase: str) -> None:
@@ -200,8 +209,13 @@ class Follower:
         """Follow the roots that the library has now."""
         noting = self._noting
         targets = [target for target in self.tools.targets() if target.root.id != NO_ID]
+        starts = {(target.root.path, target.below) for target in targets}
         for area in [area for area in noting.areas if area.target not in targets]:
             noting.drop(area)
+            if (area.target.root.path, area.target.below) not in starts:
+                log.info(
+                    "%s is not followed any more: the library has forgotten it", display_path(area.start)
+                )
         known = [area.target for area in noting.areas]
         for target in targets:
             if target not in known:
@@ -222,7 +236,7 @@ class Follower:
         if identity != area.identity:
             area.identity = identity
             area.next_look = 0.0
-            self._noting.watches.remove_below(area.start)
+            self._noting.unwatch(area.start)
 
     # Looks and batches
 
@@ -257,6 +271,7 @@ class Follower:
         with self.tools.open_writer() as store:
             run = self.tools.make_run(store)
             changes = run.survey(area.target, watch)
+        run.report.unreadable -= changes.unreadable  # those are long known
         self.batches.count(run.report, area.look_s)
         return changes
 

@@ -54,7 +54,7 @@ class Noting:
             self._note_folder(area, relative, event)
         elif area.scan.rules.follow_symlinks and self._was_or_is_folder(event.path):
             # A link to a folder, which may be one that there is another way to: only a walk over all can tell.
-            self.watches.remove_below(event.path)
+            self.unwatch(event.path)
             area.next_look = 0.0
         elif self._concerns(area, relative):
             self._note_file((area.target.root.id, relative), event.what, now)
@@ -85,13 +85,11 @@ class Noting:
         match event.what:
             case Happening.LOST:
                 if event.path == area.start or os.path.isdir(event.path):
-                    self.watches.remove_below(
-                        event.path
-                    )  # its drive is gone; one that is deleted, its parent tells
+                    self.unwatch(event.path)  # its drive is gone; one that is deleted, its parent tells
                     area.identity = None  # so that the next check sees it anew
                     area.next_look = 0.0
             case Happening.GONE:
-                self.watches.remove_below(event.path)
+                self.unwatch(event.path)
                 self._gone_folders[area.target.root.id, relative] = None
             case _:
                 self._enter(area, relative, are_whole=event.what is Happening.WHOLE)
@@ -124,8 +122,18 @@ class Noting:
     def drop(self, area: Area) -> None:
         """Follow an area no longer."""
         self.areas.remove(area)
-        self.watches.remove_below(area.start)
+        self.unwatch(area.start)
         self.settling.forget(area.target.root.id)
+        for other in self.areas:
+            if other.target.root.id == area.target.root.id:
+                other.next_look = 0.0
+
+    def unwatch(self, folder: bytes) -> None:
+        """Take the watches below a folder (absolute) back. Other areas in there are looked at anew, and watched."""
+        self.watches.remove_below(folder)
+        for area in self.areas:
+            if area.start.startswith(folder.rstrip(b"/") + b"/"):
+                area.next_look = 0.0
 
     @property
     def has_gone_folders(self) -> bool:

@@ -35,6 +35,7 @@ MAIN_SUFFIXES = frozenset(
 # What programs call a file while they write it: browsers, download managers, editors. It counts once it is renamed.
 TEMPORARY_SUFFIXES = frozenset({b".part", b".partial", b".crdownload", b".download", b".opdownload", b".tmp"})
 HEAD_BYTES = 32
+REMEMBERED_FOLDERS = 100_000
 NOT_INCLUDED = "not included by a pattern"
 
 
@@ -221,6 +222,8 @@ class Scan:
     def enters_again(self, folder: bytes) -> bool:
         """`enters`, asked of each folder once: a drive that is away has many files in few folders."""
         if folder not in self._within:
+            if len(self._within) >= REMEMBERED_FOLDERS:
+                self._within.clear()  # a watcher asks for months
             self._within[folder] = self.enters(folder)
         return self._within[folder]
 

@@ -37,4 +37,4 @@ class Troubles:
     def end(self, topic: str, sentence: str = "") -> None:
         """Say that it is over, if it was going on."""
         if self.now.pop(topic, None) is not None and sentence:
-            log.warning("%s", sentence)
+            log.info("%s", sentence)

@@ -137,6 +137,29 @@ class _Unread:
                     yield item
 
 
+class _Folders:
+    """Folders (absolute paths), quick to ask for those below one of them."""
+
+    def __init__(self) -> None:
+        self._inside: dict[bytes, set[bytes]] = {}
+
+    def add(self, folder: bytes) -> None:
+        while (parent := os.path.dirname(folder)) != folder:
+            siblings = self._inside.setdefault(parent, set())
+            if folder in siblings:
+                return
+            siblings.add(folder)
+            folder = parent
+
+    def take_below(self, folder: bytes) -> list[bytes]:
+        """A folder and all below, which are forgotten."""
+        found = [folder]
+        for each in found:
+            found += self._inside.pop(each, ())
+        self._inside.get(os.path.dirname(folder), set()).discard(folder)
+        return found
+
+
 class InotifyWatches:
     """inotify, one watch a folder (Linux)."""
 
@@ -154,6 +177,7 @@ class InotifyWatches:
         self._ids = itertools.count(1)
         self._watched: dict[int, tuple[bytes, int]] = {}  # descriptor -> (folder, id of our callback)
         self._descriptors: dict[bytes, int] = {}
+        self._folders = _Folders()  # at least those that have a descriptor
         with _limits_by_name():
             self._fd = fd or InotifyFD()
         self._fd.start()
@@ -175,11 +199,13 @@ class InotifyWatches:
             self._fd.remove_callbacks([(descriptor, old_number)])  # type: ignore[list-item]
         self._watched[descriptor] = folder, number
         self._descriptors[folder] = descriptor
+        self._folders.add(folder)
 
     def remove_below(self, folder: bytes) -> None:
-        going = [path for path in self._descriptors if path == folder or path.startswith(folder + b"/")]
-        for path in going:
-            descriptor = self._descriptors.pop(path)
+        for path in self._folders.take_below(folder):
+            descriptor = self._descriptors.pop(path, None)
+            if descriptor is None:
+                continue
             _, number = self._watched.pop(descriptor)
             with contextlib.suppress(OSError):  # the system may have taken the watch back already
                 self._fd.remove_callbacks([(descriptor, number)])  # type: ignore[list-item]
@@ -221,6 +247,7 @@ class InotifyWatches:
     def close(self) -> None:
         self._watched.clear()
         self._descriptors.clear()
+        self._folders = _Folders()
         self._fd.stop()
         self._fd.join(5)
 
@@ -333,9 +360,7 @@ def _from_watchdog(event: Any) -> Iterator[Event]:
         case "created":
             yield Event(Happening.TOUCHED, source, event.is_directory)
         case "modified" | "closed" | "attrib":
-            if (
-                not event.is_directory
-            ):  # says only that something in it changed, of which there are events, too
+            if not event.is_directory:  # of what changed in it there are events, too
                 yield Event(Happening.TOUCHED, source)
         case "deleted":
             yield Event(Happening.GONE, source, event.is_directory)

@@ -34,7 +34,16 @@ def _tagging(connection: Connection) -> None:
         table.create(connection, checkfirst=True)
 
 
-MIGRATIONS: Sequence[Migration] = (Migration("0001_initial", _initial), Migration("0002_tagging", _tagging))
+def _tagged(connection: Connection) -> None:
+    """Nothing is known of what was tagged before: a watcher tags it once more, from the stored vectors."""
+    schema.tagged.create(connection, checkfirst=True)
+
+
+MIGRATIONS: Sequence[Migration] = (
+    Migration("0001_initial", _initial),
+    Migration("0002_tagging", _tagging),
+    Migration("0003_tagged", _tagged),
+)
 
 
 def migrate(engine: Engine, migrations: Sequence[Migration] = MIGRATIONS) -> list[str]:

@@ -42,7 +42,8 @@ def label_prompts(label: str, templates: Sequence[str] = DEFAULT_TEMPLATES) -> l
         raise UsageError("a label is empty")
     without = [template for template in templates if template.count("{}") != 1]
     if without or not templates:
-        raise UsageError(f"a prompt template needs {{}} exactly once, where the label goes: {without[:1]}")
+        which = f'; "{without[0]}" does not have it' if without else ""
+        raise UsageError(f"a prompt template needs {{}} exactly once, where the label goes{which}")
     return [template.replace("{}", text) for template in templates]
 
 

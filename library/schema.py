@@ -157,6 +157,14 @@ tag_calibration = Table(
     Column("numbers", LargeBinary, nullable=False),  # (2, L) little-endian float32: mean and deviation a tag
 )
 
+# Which photos were tagged with a model, whatever came of it.
+tagged = Table(
+    "tagged",
+    metadata,
+    Column("model_id", ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("photo_id", ForeignKey("photo.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
 run = Table(
     "run",
     metadata,

@@ -3,9 +3,10 @@
 A photo's own sidecar is IMG.jpg.xmp (digiKam, darktable), or IMG.xmp (Lightroom), which stands for the RAW file of that
 name. Both are read; the first is written, but for a RAW file that has only the second. What is there stays there, in
 its place and namespace: keywords are added to
-dc:subject (all programs), digiKam:TagsList ("group/name") and lr:hierarchicalSubject ("group|name"), and
-only those are ever taken away that oko itself put there as suggestions, which it lists in a property of its own.
-(XMP specification part 1, ISO 16684-1; part 2 for dc:subject.)
+dc:subject (all programs), digiKam:TagsList ("group/name") and lr:hierarchicalSubject ("group|name"). Only entries that
+oko added are ever taken out again, exactly as it wrote them: it lists them in oko:added, and the names among them that
+are suggestions in oko:suggested.
+(XMP specification part 2 for dc:subject.)
 """
 
 from __future__ import annotations
@@ -13,44 +14,42 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from lxml import etree
-
 from library.errors import SidecarUnusable
 from library.formats import RAW_SUFFIXES
+from library.xmp import EMPTY, Packet
 
-RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-DC: Final = "http://purl.org/dc/elements/1.1/"
-DIGIKAM: Final = "http://www.digikam.org/ns/1.0/"
-LIGHTROOM: Final = "http://ns.adobe.com/lightroom/1.0/"
 OKO: Final = "urn:oko-photos:xmp:1#"
-META: Final = "adobe:ns:meta/"
-PREFIXES: Final[Mapping[str, str]] = {
-    "rdf": RDF,
-    "dc": DC,
-    "digiKam": DIGIKAM,
-    "lr": LIGHTROOM,
-    "oko": OKO,
+SUBJECT: Final = "{http://purl.org/dc/elements/1.1/}subject"
+TAGS_LIST: Final = "{http://www.digikam.org/ns/1.0/}TagsList"
+HIERARCHICAL: Final = "{http://ns.adobe.com/lightroom/1.0/}hierarchicalSubject"
+SUGGESTED: Final = f"{{{OKO}}}suggested"
+ADDED: Final = f"{{{OKO}}}added"  # "dc:subject=dog", "lr:hierarchicalSubject=animals|dog"
+# How each property is written: (prefix, form of its list).
+WRITTEN: Final[Mapping[str, tuple[str, str]]] = {
+    SUBJECT: ("dc", "Bag"),
+    TAGS_LIST: ("digiKam", "Seq"),
+    HIERARCHICAL: ("lr", "Bag"),
+    SUGGESTED: ("oko", "Bag"),
+    ADDED: ("oko", "Bag"),
 }
-
-SUBJECT: Final = f"{{{DC}}}subject"
-TAGS_LIST: Final = f"{{{DIGIKAM}}}TagsList"
-HIERARCHICAL: Final = f"{{{LIGHTROOM}}}hierarchicalSubject"
-OURS: Final = f"{{{OKO}}}suggested"
-CONTAINERS: Final = {SUBJECT: "Bag", TAGS_LIST: "Seq", HIERARCHICAL: "Bag", OURS: "Bag"}
 SEPARATORS: Final = {TAGS_LIST: "/", HIERARCHICAL: "|"}
+SHORT: Final = {
+    SUBJECT: "dc:subject",
+    TAGS_LIST: "digiKam:TagsList",
+    HIERARCHICAL: "lr:hierarchicalSubject",
+}
+# What darktable notes about its own work ("darktable|style|...") is no keyword.
+INTERNAL: Final = ("darktable|", "darktable/")
 
 MOST_BYTES = 16_000_000  # sidecars of edited photos have some hundred kilobytes
-EMPTY = (
-    b"<?xpacket begin='\xef\xbb\xbf' id='W5M0MpCehiHzreSzNTczkc9d'?>\n"
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\n <rdf:RDF xmlns:rdf="' + RDF.encode() + b'">\n'
-    b'  <rdf:Description rdf:about=""/>\n </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>\n'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +83,10 @@ def read_keywords(packet: bytes) -> list[str]:
 
     dc:subject, and the last parts of hierarchical ones. Raises SidecarUnusable.
     """
-    root = _parse(packet).getroot()
-    ours = {_folded(name) for name in _items(root, OURS)}
-    names = _items(root, SUBJECT)
-    for kind, separator in SEPARATORS.items():
-        names += [text.split(separator)[-1] for text in _items(root, kind)]
-    found: dict[str, str] = {}
-    for name in names:
-        tidy = " ".join(name.split())
-        if tidy and _folded(tidy) not in ours:
-            found.setdefault(_folded(tidy), tidy)
-    return list(found.values())
+    return [text for text in _Keywords(packet).of_people().values() if text]
 
 
-def write_keywords(path: Path, keywords: Sequence[Keyword]) -> bool:
+def write_keywords(path: Path, keywords: Sequence[Keyword], *, rejected: Collection[str] = ()) -> bool:
     """Merge keywords into the sidecar at `path`, made if it is absent, replaced at once. Returns whether it changed.
 
     Raises SidecarUnusable for a file that is no XMP, which is left as it is, or a folder that cannot be written to.
@@ -105,7 +94,7 @@ def write_keywords(path: Path, keywords: Sequence[Keyword]) -> bool:
     before = _read(path)
     if before is None and not keywords:
         return False
-    after = merged(before or EMPTY, keywords)
+    after = merged(before or EMPTY, keywords, rejected=rejected)
     if after == before:
         return False
     _replace(path, after)
@@ -117,182 +106,171 @@ def read_sidecar(path: Path) -> list[str]:
     return read_keywords(_read(path) or EMPTY)
 
 
-def merged(packet: bytes, keywords: Sequence[Keyword]) -> bytes:
-    """The packet with the keywords added, and without those suggestions of oko's that are not among them.
+def merged(packet: bytes, keywords: Sequence[Keyword], *, rejected: Collection[str] = ()) -> bytes:
+    """The packet with the keywords added; without suggestions of oko's that are not among them, and rejected ones.
 
-    The same bytes when there is nothing to change. Raises SidecarUnusable.
+    Of those too, only what oko itself added goes. A confirmed keyword that is merely not among them stays: the library
+    may have been lost since. The same bytes when there is nothing to change. Raises SidecarUnusable.
     """
-    tree = _parse(packet)
-    root = tree.getroot()
-    ours = {_folded(name) for name in _items(root, OURS)}
-    wanted = {_folded(keyword.name): keyword for keyword in keywords}
-    changed = _remove(root, ours - set(wanted))
-    theirs = {_folded(name) for name in _items(root, SUBJECT)} - ours
+    there = _Keywords(packet)
+    people = there.of_people()
+    refused = {_folded(name) for name in rejected}
+    wanted = {_folded(k.name): k for k in keywords if not (k.is_suggested and _folded(k.name) in people)}
+    there.withdraw((there.suggested - set(wanted)) | refused)
     for folded, keyword in wanted.items():
-        changed |= _add(root, SUBJECT, keyword.name)
-        for kind, separator in SEPARATORS.items():
-            changed |= _add(root, kind, _path(keyword, separator), last_part=separator)
-        if keyword.is_suggested and folded not in theirs:
-            changed |= _add(root, OURS, keyword.name)
-        elif not keyword.is_suggested:
-            changed |= _take_away(root, OURS, {folded})
-    return _serialised(tree, packet) if changed else packet
+        there.put(keyword)
+        there.mark(keyword.name, is_suggested=keyword.is_suggested and folded not in people)
+    return there.packet.serialised() if there.is_changed else packet
 
 
-def _path(keyword: Keyword, separator: str) -> str:
+class _Keywords:
+    """The keywords of one packet, and which entries oko put there."""
+
+    def __init__(self, packet: bytes) -> None:
+        self.packet = Packet(packet)
+        self.is_changed = False
+        self.suggested = {_folded(name) for name in self.packet.items(SUGGESTED)}
+        self._added = {_folded(text) for text in self.packet.items(ADDED)}
+
+    def of_people(self) -> dict[str, str]:
+        """By folded name: what people or other programs put there, or confirmed in oko."""
+        found: dict[str, str] = {}
+        for kind in SHORT:
+            for text in self.packet.items(kind):
+                name = self._name(kind, text)
+                is_ours = _folded(_record(kind, text)) in self._added
+                if name and not (is_ours and _folded(name) in self._suggested_as(kind)):
+                    found.setdefault(_folded(name), name)
+        return found
+
+    def _name(self, kind: str, text: str) -> str:
+        """The name that an entry stands for, in one spelling whatever the list; "" for none of people's."""
+        if text.casefold().startswith(INTERNAL):
+            return ""
+        if kind == SUBJECT:
+            return " ".join(text.split())
+        separator = SEPARATORS[kind]
+        leaf = " ".join(text.split(separator)[-1].split())
+        return self._subjects_by_leaf[kind].get(_folded(leaf), leaf)
+
+    @cached_property
+    def _subjects_by_leaf(self) -> Mapping[str, Mapping[str, str]]:
+        """Names with a separator in them, by what the hierarchical lists make of them."""
+        names = [" ".join(text.split()) for text in self.packet.items(SUBJECT)]
+        return {
+            kind: {
+                _folded(leaf): name
+                for name in names
+                if separator in name
+                for leaf in (name.replace(separator, "-"), name.split(separator)[-1])
+            }
+            for kind, separator in SEPARATORS.items()
+        }
+
+    def _suggested_as(self, kind: str) -> set[str]:
+        return self.suggested | {_mangled(name, kind) for name in self.suggested}
+
+    def withdraw(self, names: set[str]) -> None:
+        """Take out what oko added for these folded names."""
+        if not names:
+            return
+        for kind in SHORT:
+            going = names | {_mangled(name, kind) for name in names}
+            records = {
+                _folded(_record(kind, text))
+                for text in self.packet.items(kind)
+                if _folded(_leaf(kind, text)) in going and _folded(_record(kind, text)) in self._added
+            }
+            self._forget(kind, records)
+        self._take(SUGGESTED, lambda text: _folded(text) in names)
+
+    def _forget(self, kind: str, records: set[str]) -> None:
+        self._take(kind, lambda text: _folded(_record(kind, text)) in records)
+        self._take(ADDED, lambda text: _folded(text) in records)
+        self._added -= records
+
+    def put(self, keyword: Keyword) -> None:
+        """Add a keyword to each list that lacks it, whatever its capitals and whatever it stands under there."""
+        if _folded(keyword.name) not in {_folded(text) for text in self.packet.items(SUBJECT)}:
+            self._add(SUBJECT, keyword.name)
+        for kind in SEPARATORS:
+            leaf = _mangled(keyword.name, kind)
+            if leaf not in {_folded(_leaf(kind, text)) for text in self.packet.items(kind)}:
+                self._add(kind, self._path(keyword, kind))
+
+    def _path(self, keyword: Keyword, kind: str) -> str:
+        """Where it goes: as a person sorted it in the other program's list, else below its group."""
+        separator = SEPARATORS[kind]
+        for other, its_own in SEPARATORS.items():
+            for text in self.packet.items(other):
+                is_theirs = _folded(_record(other, text)) not in self._added
+                if (
+                    other != kind
+                    and is_theirs
+                    and _folded(_leaf(other, text)) == _mangled(keyword.name, other)
+                ):
+                    parts = text.split(its_own)[:-1]
+                    return separator.join(p.replace(separator, "-") for p in (*parts, keyword.name))
+        parts = [part for part in (keyword.group, keyword.name) if part]
+        return separator.join(part.replace(separator, "-") for part in parts)
+
+    def mark(self, name: str, *, is_suggested: bool) -> None:
+        """Note whether a keyword is a suggestion."""
+        folded = _folded(name)
+        if is_suggested and folded not in self.suggested:
+            self._write(SUGGESTED, name)
+        elif not is_suggested:
+            self._take(SUGGESTED, lambda text: _folded(text) == folded)
+
+    def _add(self, kind: str, text: str) -> None:
+        self._write(kind, text)
+        record = _record(kind, text)
+        if _folded(record) not in self._added:
+            self._write(ADDED, record)
+            self._added.add(_folded(record))
+
+    def _write(self, kind: str, text: str) -> None:
+        prefix, form = WRITTEN[kind]
+        self.packet.add(kind, text, form=form, prefix=prefix)
+        self.is_changed = True
+
+    def _take(self, kind: str, is_going: Callable[[str], bool]) -> None:
+        self.is_changed |= self.packet.take_away(kind, is_going)
+
+
+def _record(kind: str, text: str) -> str:
+    return f"{SHORT[kind]}={text}"
+
+
+def _leaf(kind: str, text: str) -> str:
+    return text.split(SEPARATORS[kind])[-1] if kind in SEPARATORS else text
+
+
+def _mangled(name: str, kind: str) -> str:
     # Neither list has a way to write its own separator inside a name.
-    parts = [part.replace(separator, "-") for part in (keyword.group, keyword.name) if part]
-    return separator.join(parts)
+    return _folded(name.replace(SEPARATORS[kind], "-") if kind in SEPARATORS else name)
 
 
 def _folded(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-# XML
-
-
-def _parse(packet: bytes) -> etree._ElementTree:
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, strip_cdata=False
-    )
-    try:
-        root = etree.fromstring(packet.strip(b"\0 \t\r\n"), parser)
-    except (etree.XMLSyntaxError, ValueError) as e:
-        raise SidecarUnusable(f"it is not valid XML ({e})") from e
-    tree = root.getroottree()
-    if tree.docinfo.internalDTD is not None:
-        raise SidecarUnusable("it declares a document type, which no XMP does")
-    if _rdf(root) is None:
-        raise SidecarUnusable("it is no XMP: it has no rdf:RDF")
-    return tree
-
-
-def _rdf(root: etree._Element) -> etree._Element | None:
-    return root if root.tag == f"{{{RDF}}}RDF" else root.find(f".//{{{RDF}}}RDF")
-
-
-def _properties(root: etree._Element, kind: str) -> list[etree._Element]:
-    """The elements of a property, of the photo itself: children of its descriptions."""
-    rdf = _rdf(root)
-    descriptions = [] if rdf is None else rdf.findall(f"{{{RDF}}}Description")
-    return [found for each in descriptions for found in each.findall(kind)]
-
-
-def _listed(root: etree._Element, kind: str) -> list[etree._Element]:
-    return [
-        item
-        for found in _properties(root, kind)
-        for item in found.iterfind(f"*/{{{RDF}}}li")
-        if item.text and item.text.strip()
-    ]
-
-
-def _items(root: etree._Element, kind: str) -> list[str]:
-    # Some programs write a single keyword as plain text.
-    plain = [found.text.strip() for found in _properties(root, kind) if found.text and found.text.strip()]
-    return plain + [str(item.text).strip() for item in _listed(root, kind)]
-
-
-def _add(root: etree._Element, kind: str, text: str, *, last_part: str = "") -> bool:
-    """Append an item unless it is there, whatever its capitals; with `last_part` under whatever parents."""
-
-    def key(value: str) -> str:
-        return _folded(value.split(last_part)[-1] if last_part else value)
-
-    if key(text) in {key(each) for each in _items(root, kind)}:
-        return False
-    container = _container(root, kind)
-    item = etree.SubElement(container, f"{{{RDF}}}li")
-    item.text = text
-    _indent(container, item)
-    return True
-
-
-def _container(root: etree._Element, kind: str) -> etree._Element:
-    """The list of a property, made where it is not there."""
-    for found in _properties(root, kind):
-        for container in found:
-            if container.tag in (f"{{{RDF}}}Bag", f"{{{RDF}}}Seq", f"{{{RDF}}}Alt"):
-                return container
-    existing = _properties(root, kind)
-    if existing:
-        container = etree.SubElement(existing[0], f"{{{RDF}}}{CONTAINERS[kind]}")
-        if existing[0].text and existing[0].text.strip():
-            etree.SubElement(container, f"{{{RDF}}}li").text = existing[0].text.strip()
-            existing[0].text = None
-        return container
-    parent = _description(root, kind)
-    namespace = etree.QName(kind).namespace
-    prefix = next(p for p, uri in PREFIXES.items() if uri == namespace)
-    taken = parent.nsmap.get(prefix) not in (None, namespace)
-    names: dict[str, str] = {} if taken else {prefix: str(namespace)}
-    made = etree.SubElement(parent, kind, nsmap=names)
-    container = etree.SubElement(made, f"{{{RDF}}}{CONTAINERS[kind]}")
-    _indent(parent, made)
-    return container
-
-
-def _description(root: etree._Element, kind: str) -> etree._Element:
-    """Where a new property goes: the description that has others of its namespace, else the first."""
-    rdf = _rdf(root)
-    assert rdf is not None, "checked when it was parsed"
-    descriptions = rdf.findall(f"{{{RDF}}}Description")
-    if not descriptions:
-        made = etree.SubElement(rdf, f"{{{RDF}}}Description")
-        made.set(f"{{{RDF}}}about", "")
-        return made
-    namespace = etree.QName(kind).namespace
-    return next((d for d in descriptions if namespace in d.nsmap.values()), descriptions[0])
-
-
-def _indent(parent: etree._Element, made: etree._Element) -> None:
-    """Give a new last child a line of its own, as its siblings have."""
-    before = made.getprevious()
-    if before is None:
-        outer = parent.tail if parent.tail and not parent.tail.strip() else "\n"
-        parent.text = outer + " "
-        made.tail = outer
-    else:
-        made.tail = before.tail
-        before.tail = parent.text if parent.text and not parent.text.strip() else before.tail
-
-
-def _remove(root: etree._Element, folded: set[str]) -> bool:
-    changed = _take_away(root, SUBJECT, folded) | _take_away(root, OURS, folded)
-    for kind, separator in SEPARATORS.items():
-        changed |= _take_away(root, kind, folded, last_part=separator)
-    return changed
-
-
-def _take_away(root: etree._Element, kind: str, folded: set[str], *, last_part: str = "") -> bool:
-    going = [
-        item
-        for item in _listed(root, kind)
-        if _folded(str(item.text).split(last_part)[-1] if last_part else str(item.text)) in folded
-    ]
-    for item in going:
-        parent = item.getparent()
-        assert parent is not None, "an item stands in a list"
-        parent.remove(item)
-    return bool(going)
-
-
-def _serialised(tree: etree._ElementTree, before: bytes) -> bytes:
-    """As UTF-8, which XMP asks for, with everything around the root element; a declaration if there was one."""
-    declared = before.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml ")
-    return etree.tostring(tree, encoding="UTF-8", xml_declaration=declared) + b"\n"
-
-
 # Files
 
 
 def _read(path: Path) -> bytes | None:
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )  # a pipe would wait for ever
     try:
-        with path.open("rb") as source:
+        with open(os.open(path, flags), "rb") as source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                raise SidecarUnusable("it is no ordinary file")
             content = source.read(MOST_BYTES + 1)
     except FileNotFoundError:
         return None
+    except IsADirectoryError as e:
+        raise SidecarUnusable("it is a folder") from e
     except OSError as e:
         raise SidecarUnusable(f"it cannot be read: {e.strerror}") from e
     if len(content) > MOST_BYTES:

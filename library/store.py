@@ -214,10 +214,25 @@ class Store:
             writing.set_decisions(c, new)
         return len(new)
 
-    def set_suggestions(self, photo_ids: Sequence[int], rows: Sequence[tuple[int, str, float]]) -> int:
-        """Replace the photos' suggested tags by these (photo, tag, score); decisions stay. Returns their number."""
+    def clear_decisions(self, name: str, photo_ids: Sequence[int]) -> None:
+        """Take back what people decided about a tag of these photos."""
         with self.catalog.writing() as c:
-            return tagging.replace_suggestions(c, photo_ids, rows)
+            tagging.clear_decisions(c, name, photo_ids)
+
+    def drop_suggestions(self, name: str) -> int:
+        """Delete a tag wherever it is only suggested; returns for how many photos."""
+        with self.catalog.writing() as c:
+            return tagging.drop_suggestions(c, name)
+
+    def set_suggestions(
+        self, photo_ids: Sequence[int], rows: Sequence[tuple[int, str, float]], *, model_id: int | None = None
+    ) -> int:
+        """Replace the photos' suggested tags by these (photo, tag, score); decisions stay. Returns their number.
+
+        With the model that suggested them they count as tagged.
+        """
+        with self.catalog.writing() as c:
+            return tagging.replace_suggestions(c, photo_ids, rows, model_id=model_id)
 
     def remember_tag_vectors(
         self, model_id: int, digests: Sequence[bytes], vectors: NDArray[np.float32]

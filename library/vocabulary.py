@@ -35,6 +35,7 @@ class TagSpec:
     words: tuple[str, ...] = ()  # other words for the same thing
     prompts: tuple[str, ...] = ()  # sentences that a picture of it could have as its caption
     share: float = DEFAULT_SHARE
+    implies: tuple[str, ...] = ()  # tags that are true of every photo that has this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,19 @@ class Vocabulary:
     def names(self) -> list[str]:
         """The tags' names, in order."""
         return [tag.name for tag in self.tags]
+
+    def implications(self) -> list[tuple[str, str]]:
+        """(tag, a tag that it implies), with what follows from several steps, of tags that are there."""
+        direct = {tag.name: tag.implies for tag in self.tags}
+        found: dict[tuple[str, str], None] = {}
+        for name in direct:
+            ahead = list(direct[name])
+            while ahead:
+                other = ahead.pop(0)
+                if other in direct and other != name and (name, other) not in found:
+                    found[name, other] = None
+                    ahead += direct[other]
+        return list(found)
 
     def group_of(self, name: str) -> str:
         """The group of a tag; `own` for one that is not in the vocabulary."""
@@ -133,13 +147,20 @@ def _read(file: Path) -> list[TagSpec]:
     try:
         return _parse(tomllib.loads(file.read_text(encoding="utf-8")), str(file))
     except OSError as e:
-        raise ConfigError(f"the tags file {file} cannot be read: {e.strerror}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(
+            f"the tags file {file} cannot be read: {e.strerror or 'the system refuses it'}"
+        ) from e
+    except UnicodeDecodeError as e:
+        raise ConfigError(
+            f"the tags file {file} is no text in UTF-8 (byte {e.start + 1:,} is not)",
+            hint="Save it as UTF-8.",
+        ) from e
+    except tomllib.TOMLDecodeError as e:
         raise ConfigError(f"the tags file {file} is not valid TOML: {e}") from e
 
 
 def _parse(content: Mapping[str, Any], place: str) -> list[TagSpec]:
-    """Tables are groups; their keys are tags, and each value a table of words, prompts and share (all optional)."""
+    """Tables are groups; their keys are tags, and each value a table of words, prompts, share, implies (all free)."""
     found: dict[str, TagSpec] = {}
     for group, tags in content.items():
         if not isinstance(tags, dict):
@@ -155,9 +176,9 @@ def _tag(name: str, group: str, value: Any, place: str) -> TagSpec:
     def wrong(why: str) -> ConfigError:
         return ConfigError(f"{place}: the tag {name!r} {why}", hint='Write: dog = { words = ["hound"] }')
 
-    if not isinstance(value, dict) or set(value) - {"words", "prompts", "share"}:
-        raise wrong("must be a table with words, prompts and share, or empty: {}")
-    texts = {key: value.get(key, []) for key in ("words", "prompts")}
+    if not isinstance(value, dict) or set(value) - {"words", "prompts", "share", "implies"}:
+        raise wrong("must be a table with words, prompts, share and implies, or empty: {}")
+    texts = {key: value.get(key, []) for key in ("words", "prompts", "implies")}
     for key, listed in texts.items():
         if not isinstance(listed, list) or not all(isinstance(t, str) and t.strip() for t in listed):
             raise wrong(f"has {key} that are no list of texts")
@@ -165,9 +186,10 @@ def _tag(name: str, group: str, value: Any, place: str) -> TagSpec:
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise wrong("has a share that does not lie between 0 and 1")
     try:
-        return TagSpec(tidy_name(name), group, tuple(texts["words"]), tuple(texts["prompts"]), float(share))
+        tidy = tidy_name(name)
     except ValueError as e:
         raise wrong(f"has no name: {e}") from e
+    return TagSpec(tidy, group, share=float(share), **{key: tuple(listed) for key, listed in texts.items()})
 
 
 def toml_key(name: str) -> str:

@@ -18,7 +18,7 @@ from library.config import Config
 from library.encoder import Encoder, load_encoder
 from library.errors import NoLibrary, PictureError, UnknownModel
 from library.models import ModelSpec, Registry
-from library.records import NewPhoto, display_path
+from library.records import display_path
 from library.store import Store
 from search.rank import Searcher
 
@@ -123,17 +123,6 @@ def index_settings(
         retry=retry,
         limit=limit,
     )
-
-
-def make_on_batch(
-    folder: Path, config: Config, encoder: Encoder
-) -> Callable[[Store], Callable[[Sequence[NewPhoto]], None]] | None:
-    """What else happens to new photos: made for each store that is opened, called after each batch. None: nothing."""
-    from oko.tagging import on_batch
-
-    if not config.watch_tags:
-        return None
-    return on_batch(config, encoder)
 
 
 def decode_limits(config: Config, encoder: Encoder) -> Limits:

@@ -76,8 +76,15 @@ def main(argv: list[str]) -> int:
     with contextlib.redirect_stderr(said):
         code = command(words)
     if code not in (exits.DONE, exits.SOME_UNREADABLE, exits.INTERRUPTED):
-        jobs.Job(Path(folder), "index").end("failed", error=said.getvalue().strip() or f"exit code {code}")
+        _tell_failure(Path(folder), said.getvalue().strip() or f"exit code {code}")
     return code
+
+
+def _tell_failure(folder: Path, error: str) -> None:
+    """Of two that were started at once, the one that came too late must not speak for the one at work."""
+    other = jobs.read_job(folder, "index")
+    if other is None or not other["running"] or other["pid"] == os.getpid():
+        jobs.Job(folder, "index").end("failed", error=error)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,8 @@ _NAMES = {
     "text": "3 Text tower",
     "features": "4 Features",
     "head": "5 Image head",
-    "tail": "6 Upper blocks",
-    "new features": "6 Features again",
-    "joint": "7 Both together",
+    "joint": "6 Both together",
+    "tail": "7 Upper blocks",
     "measuring": "8 Measuring",
 }
 _LANGUAGES = {"en": "English", "de": "German", "fr": "French", "cs": "Czech"}

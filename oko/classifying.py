@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,9 +22,10 @@ from library.records import FailedFile, FileStamp, FileState, Label, ModelStamp,
 from library.store import Store
 from oko import assemble
 from oko.context import Context
+from oko.labels import LabelVectors, labels_of, warn_of_scripts
 from oko.render import path_fields
-from oko.searching import status
-from search.classify import Classifier
+from oko.transfers import transfer_bar
+from search.classify import Classifier, distinct_labels
 
 # Stored vectors are looked up for so many files at once; a thousand labels of them are 8 MB.
 STEP = 2_000
@@ -62,8 +62,11 @@ def classify(context: Context, args: argparse.Namespace) -> Iterator[Classified]
         spec = assemble.choose_model(context.folder, context.config, store, context.note)
         encoder = assemble.make_encoder(spec, context.config)
         templates = args.template or context.config.prompt_templates or DEFAULT_TEMPLATES
-        with status(context, "Reading the labels"):
-            classifier = Classifier(encoder, labels, templates=templates, independent=args.independent)
+        warn_of_scripts(context, distinct_labels(labels), spec)
+        embed = LabelVectors(context, store, encoder, templates)
+        classifier = Classifier(
+            encoder, labels, templates=templates, independent=args.independent, embed=embed
+        )
         stored = StoredVectors(store, encoder.stamp) if store is not None else None
         run = _Run(context, encoder, classifier, args.top)
         if not places:
@@ -71,31 +74,20 @@ def classify(context: Context, args: argparse.Namespace) -> Iterator[Classified]
                 raise UsageError(
                     "there is nothing to classify", hint="Name photos or folders, or index some: oko index"
                 )
-            yield from run.indexed(stored)
+            yield from counted(context, args, run.indexed(stored))
         for folder, stamps in places:
-            yield from run.files(folder, stamps, stored)
+            yield from counted(context, args, run.files(folder, stamps, stored))
 
 
-def labels_of(args: argparse.Namespace) -> list[str]:
-    """The labels that a command line names; with --evaluate and none, the folders below its one path."""
-    if args.labels is not None or args.labels_file is not None:
-        return read_labels(args.labels, args.labels_file)
-    from oko.evaluating import folder_labels
-
-    return folder_labels(args.paths)
-
-
-def read_labels(listed: str | None, file: Path | None) -> list[str]:
-    """Labels from a list with commas, or from a file with one a line (where commas are part of a label).
-
-    In the list a label with a comma stands in double quotes. Raises UsageError if the file cannot be read.
-    """
-    if file is None:
-        return next(csv.reader([listed or ""], skipinitialspace=True), [])
-    try:
-        return file.expanduser().read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise UsageError(f"the labels file {file} cannot be read: {e}") from e
+def counted(context: Context, args: argparse.Namespace, found: Iterator[Classified]) -> Iterator[Classified]:
+    """The same, with a count on the terminal where nothing else is printed until the end."""
+    if not (args.json or args.evaluate):
+        yield from found
+        return
+    with transfer_bar(context, "Classifying") as progress:
+        for done, photo in enumerate(found, 1):
+            progress(done, None)
+            yield photo
 
 
 def _files(context: Context, path: Path) -> tuple[Path, Iterator[FileStamp]]:

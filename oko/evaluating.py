@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from library.errors import UsageError
-from oko.aligned import columns
+from library.records import display_path
+from oko.aligned import columns, count
 from oko.classifying import Classified
 
 TOP = 5
 WIDEST = 12  # classes whose confusion is shown as a whole; of more, only the commonest confusions
 CONFUSIONS_SHOWN = 15
+FOLDERS_SHOWN = 10
 
 
 @dataclass(slots=True)
@@ -24,8 +26,15 @@ class Evaluation:
 
     confusion: dict[str, Counter[str]] = field(default_factory=dict)
     among_top: int = 0
+    labels: int = 0  # to choose from
     unlabelled: int = 0  # in a folder that is none of the labels
     unreadable: int = 0
+    other_folders: set[str] = field(default_factory=set)  # those of the unlabelled photos
+
+    @property
+    def has_top_5(self) -> bool:
+        """Whether it says anything that the right answer is among so many."""
+        return self.labels > TOP
 
     @property
     def photos(self) -> int:
@@ -38,12 +47,12 @@ class Evaluation:
         return sum(row[true] for true, row in self.confusion.items())
 
     def as_json(self) -> dict[str, Any]:
-        """One object; the shares are null when nothing was judged."""
+        """One object; the shares are null when nothing was judged, top_5 also with no more than five labels."""
         n = self.photos
         return {
             "photos": n,
             "top_1": self.right / n if n else None,
-            "top_5": self.among_top / n if n else None,
+            "top_5": self.among_top / n if n and self.has_top_5 else None,
             "unlabelled": self.unlabelled,
             "unreadable": self.unreadable,
             "confusion": {true: dict(row.most_common()) for true, row in sorted(self.confusion.items())},
@@ -54,11 +63,12 @@ class Evaluation:
         n = self.photos
         if not n:
             return ["No photo lies in a folder that is named like a label."]
-        lines = [f"top-1 {self.right / n:.1%}, top-5 {self.among_top / n:.1%} of {n:,} photos"]
+        top_5 = f", top-5 {self.among_top / n:.1%}" if self.has_top_5 else ""
+        lines = [f"top-1 {self.right / n:.1%}{top_5} of {count(n, 'photo')}"]
         if self.unlabelled:
-            lines.append(f"{self.unlabelled:,} photos lie in folders that are none of the labels")
+            lines.append(f"in folders that are none of the labels: {count(self.unlabelled, 'photo')}")
         if self.unreadable:
-            lines.append(f"{self.unreadable:,} files could not be read")
+            lines.append(f"could not be read: {count(self.unreadable, 'file')}")
         return [*lines, "", *(self._table() if len(self.confusion) <= WIDEST else self._commonest())]
 
     def _table(self) -> list[str]:
@@ -103,20 +113,34 @@ def folder_labels(paths: Sequence[Path]) -> list[str]:
 
 
 def evaluate(found: Iterable[Classified], paths: Sequence[Path], labels: Sequence[str]) -> Evaluation:
-    """Compare each photo's labels (at least TOP, or all) with the folder below the path in which it lies."""
-    names = {plain(label): label for label in labels}
+    """Compare each photo's labels (at least TOP, or all) with the folder below the path in which it lies.
+
+    Raises UsageError when no folder with photos is named like a label.
+    """
+    names: dict[str, str] = {}
+    for label in labels:  # the first spelling, as the classifier takes it
+        names.setdefault(plain(label), " ".join(label.split()))
     tops = [os.fsencode(path.expanduser().absolute()) for path in paths]
-    result = Evaluation()
+    result = Evaluation(labels=len(names))
     for photo in found:
-        true = names.get(plain(_class_of(photo.raw_path, tops)))
+        folder = _class_of(photo.raw_path, tops)
+        true = names.get(plain(folder))
         if photo.problem:
             result.unreadable += 1
         elif true is None:
             result.unlabelled += 1
+            result.other_folders.add(folder or ".")
         else:
             answers = [label.name for label in photo.labels]
             result.confusion.setdefault(true, Counter())[answers[0]] += 1
             result.among_top += plain(true) in map(plain, answers[:TOP])
+    if result.unlabelled and not result.photos:
+        seen = sorted(map(display_path, map(Path, result.other_folders)))
+        more = f" and {len(seen) - FOLDERS_SHOWN:,} more" if len(seen) > FOLDERS_SHOWN else ""
+        raise UsageError(
+            f"no folder is named like a label; there are photos in: {', '.join(seen[:FOLDERS_SHOWN])}{more}",
+            hint="Name the folder that holds one folder a class, and labels that are called like those.",
+        )
     return result
 
 

@@ -18,7 +18,7 @@ from library.errors import UsageError
 from library.overview import Folder, indexed_folders
 from library.records import display_path
 from library.store import Store
-from oko import assemble, exits
+from oko import assemble, exits, jobs
 from oko.aligned import count
 from oko.context import Context
 from oko.render import path_fields
@@ -208,7 +208,7 @@ def _report(
         )
     if back:
         context.note(
-            f"{count(len(back), 'file')} still on disk, which the next `oko index` takes again, unless you move or "
+            f"{count(len(back), 'file')} still on disk, which {_who_takes(context)} again, unless you move or "
             'exclude them (exclude = ["..."] in config.toml).'
         )
     if not is_clean:
@@ -217,6 +217,13 @@ def _report(
             "Close the program and run any `oko forget` again."
         )
     return exits.DONE if is_clean else exits.FAILED
+
+
+def _who_takes(context: Context) -> str:
+    watcher = jobs.read_job(context.folder, "watch")
+    if watcher is not None and watcher["running"]:
+        return f"the running `oko watch` (process {watcher['pid']}) takes at its next look"
+    return "the next `oko index` takes"
 
 
 def _come_back(selection: Selection) -> list[Path]:

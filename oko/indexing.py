@@ -14,6 +14,7 @@ from library.errors import UsageError
 from library.records import IndexReport
 from library.store import Store
 from oko import assemble, jobs
+from oko.aligned import count
 from oko.context import Context
 from oko.power import BatteryPause, paused
 from oko.progress import clock, show
@@ -120,7 +121,7 @@ def report_lines(report: IndexReport, *, planned: bool = False) -> list[str]:
         (report.failed, "failed; the next run tries them again"),
         (report.companions, "RAW files and live videos counted with their photo"),
     ]
-    lines += [f"  {count:>9,} {text}" for count, text in details if count]
+    lines += [f"  {number:>9,} {text}" for number, text in details if number]
     lines += [
         f"  {folder} seems to be offline: nothing was deleted, its photos come back with it"
         for folder in report.offline_roots
@@ -138,7 +139,7 @@ def report_lines(report: IndexReport, *, planned: bool = False) -> list[str]:
 def _headline(report: IndexReport, *, planned: bool) -> str:
     if planned:
         return (
-            f"Would read {report.embedded:,} of {report.scanned:,} files, about {clock(report.embed_s)}; "
+            f"Would read {report.embedded:,} of {count(report.scanned, 'file')}, about {clock(report.embed_s)}; "
             f"{report.unchanged:,} are unchanged. Nothing was written."
         )
     word = "Interrupted" if report.interrupted else "Done"
@@ -146,6 +147,6 @@ def _headline(report: IndexReport, *, planned: bool) -> str:
     if report.embedded and report.embed_s > 1:
         rate = f" ({report.embedded / report.embed_s:,.0f} a second)"
     return (
-        f"{word} in {clock(report.elapsed_s)}: {report.scanned:,} files seen, "
-        f"{report.embedded:,} photos embedded{rate}, {report.unchanged:,} unchanged."
+        f"{word} in {clock(report.elapsed_s)}: {count(report.scanned, 'file')} seen, "
+        f"{count(report.embedded, 'photo')} embedded{rate}, {report.unchanged:,} unchanged."
     )

@@ -15,7 +15,7 @@ from typing import Any
 from indexer.pipeline import Progress
 from library.errors import LibraryLocked, LibraryUnreadable
 from library.folder import owners_alone
-from oko.aligned import ago
+from oko.aligned import ago, count
 
 KINDS = ("watch", "index")
 # Whoever asks looks about once a second at most.
@@ -194,9 +194,9 @@ def _watcher_sentence(job: dict[str, Any]) -> str:
         )
     parts = [f"process {job['pid']}, {job['phase']}"]
     if job.get("waiting"):
-        parts.append(f"{job['waiting']:,} files to do")
+        parts.append(f"{count(job['waiting'], 'file')} to do")
     if job.get("folders_watched"):
-        parts.append(f"{job['folders_watched']:,} folders watched")
+        parts.append(f"{count(job['folders_watched'], 'folder')} watched")
     if job.get("folders_polled"):
         parts.append(f"{job['folders_polled']:,} looked at now and then")
     return ", ".join(parts)
@@ -207,7 +207,7 @@ def _indexing_sentence(job: dict[str, Any]) -> str:
         why = job.get("error") or "it was killed, or the machine went down; run it again"
         return f"no: {job['phase']} {ago(job['ended_at'] or job['updated_at'])}; {why}"
     total = job.get("total")
-    done = f"{job.get('done') or 0:,} of {total:,} files" if total is not None else "looking at files"
+    done = f"{job.get('done') or 0:,} of {count(total, 'file')}" if total is not None else "looking at files"
     return f"process {job['pid']}, {done}" + (
         f", {job['phase']}" if job["phase"].startswith("paused") else ""
     )

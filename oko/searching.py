@@ -6,13 +6,15 @@ import argparse
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import search.query
-from library.catalog import reading
+from library.catalog import reading, tagging
+from library.config import Config
 from library.encoder import Encoder
 from library.errors import ModelMismatch, UsageError
 from library.presets import ModelSpec
@@ -20,6 +22,7 @@ from library.records import ModelStamp, PhotoFilter
 from library.store import Store
 from oko import assemble
 from oko.context import Context
+from oko.tagnames import TagNames
 
 DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
 
@@ -52,6 +55,30 @@ def photo_filter(args: argparse.Namespace) -> PhotoFilter:
     )
 
 
+def with_known_tags(store: Store, config: Config, wanted: PhotoFilter) -> PhotoFilter:
+    """The filter with its tags in the spelling that the library has them in, whatever their capitals were."""
+    if not wanted.tags:
+        return wanted
+    names = TagNames.of(store, config)
+    return replace(wanted, tags=tuple(names.known(name) for name in wanted.tags))
+
+
+def _about_tags(store: Store, config: Config, wanted: PhotoFilter) -> str:
+    """A sentence on the first tag of a filter that no photo has, or ""."""
+    names = TagNames.of(store, config)
+    with store.catalog.reading() as c:
+        counts = tagging.tag_counts(c)
+    for name in wanted.tags:
+        has = counts.get(name, {})
+        if has.get(tagging.SUGGESTED) or has.get(tagging.CONFIRMED):
+            continue
+        if name in names:
+            return f"No photo has the tag {name}. Suggest tags for all photos: oko tag"
+        near = names.near(name)
+        return f"There is no tag {name}." + (f" Did you mean {' or '.join(near)}?" if near else "")
+    return ""
+
+
 def require_vectors(store: Store, spec: ModelSpec) -> None:
     """Raises ModelMismatch for a model that has seen no photo here, before it is loaded or downloaded."""
     with store.catalog.reading() as c:
@@ -71,12 +98,15 @@ def query_vector(
     return search.query.query_vector(found, encoder)
 
 
-def why_nothing(store: Store, stamp: ModelStamp, wanted: PhotoFilter) -> str:
+def why_nothing(store: Store, config: Config, stamp: ModelStamp, wanted: PhotoFilter) -> str:
     """A sentence for an empty answer."""
+    about_tags = _about_tags(store, config, wanted) if wanted.tags else ""
     with store.catalog.reading() as c:
         model_id = reading.model_id(c, stamp)
         if model_id is None or not reading.embedding_count(c, model_id):
             return "The library has no photos yet. Index some: oko index ~/Pictures"
+        if about_tags:
+            return about_tags
         if not wanted.is_open and not len(reading.matching_photo_ids(c, wanted)):
             return "No photo passes these filters."
     return "No photo is on disk at the moment; --missing shows those that were."

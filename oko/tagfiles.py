@@ -10,14 +10,15 @@ from typing import Any
 from library.catalog import reading
 from library.catalog.tagging import CONFIRMED, REJECTED
 from library.catalog.writing import now
-from library.errors import PictureError, SidecarUnusable
+from library.errors import SidecarUnusable
 from library.keywords import keywords_of
 from library.records import display_path
 from library.sidecars import Keyword, sidecar_to_write, write_keywords
-from library.vocabulary import OWN_GROUP, Vocabulary
+from library.vocabulary import OWN_GROUP
 from oko import assemble
 from oko.context import Context
 from oko.tagging import photos_on_disk, vocabulary_of
+from oko.tagnames import TagNames
 from oko.transfers import transfer_bar
 
 BATCH = 500
@@ -54,12 +55,14 @@ def write_sidecars(context: Context, *, confirmed_only: bool) -> FilesReport:
             with store.catalog.reading() as c:
                 tags = reading.photo_tags(c, [key for key, _ in batch])
             for key, files in batch:
-                words = _keywords(tags.get(key, []), groups, confirmed_only=confirmed_only)
+                rows = tags.get(key, [])
+                words = _keywords(rows, groups, confirmed_only=confirmed_only)
+                rejected = [row.name for row in rows if row.state == REJECTED]
                 for path in files:
                     report.looked_at += 1
                     sidecar = sidecar_to_write(path)
                     try:
-                        report.changed += write_keywords(sidecar, words)
+                        report.changed += write_keywords(sidecar, words, rejected=rejected)
                     except SidecarUnusable as e:
                         report.refuse(f"{display_path(sidecar)}: {e.message}")
             progress(start + len(batch), len(photos))
@@ -78,18 +81,18 @@ def _keywords(rows: Sequence[Any], groups: dict[str, str], *, confirmed_only: bo
 def read_keywords(context: Context) -> FilesReport:
     """Take the keywords that photos carry over as confirmed tags, where nobody decided otherwise here."""
     report = FilesReport()
-    vocabulary = vocabulary_of(context.config)
     with (
         assemble.writing(context.folder, context.config, purpose=context.purpose) as store,
         transfer_bar(context, "Reading keywords") as progress,
     ):
         photos = photos_on_disk(store)
+        spelled = TagNames.of(store, context.config)
         for start in range(0, len(photos), BATCH):
             batch = photos[start : start + BATCH]
             rows = [
                 {"photo_id": key, "name": name, "state": CONFIRMED, "score": None, "decided_at": now()}
                 for key, files in batch
-                for name in _names(files, vocabulary, report)
+                for name in _names(files, spelled, report)
             ]
             new = store.add_decisions(rows)
             report.keywords += new
@@ -97,18 +100,13 @@ def read_keywords(context: Context) -> FilesReport:
     return report
 
 
-def _names(files: Sequence[Path], vocabulary: Vocabulary, report: FilesReport) -> Iterator[str]:
-    same = {name.casefold(): name for name in vocabulary.names}
+def _names(files: Sequence[Path], spelled: TagNames, report: FilesReport) -> Iterator[str]:
     seen: set[str] = set()
     report.looked_at += 1
     for path in files:
-        try:
-            names, problems = keywords_of(path)
-        except PictureError as e:
-            report.refuse(f"{display_path(path)}: {e.message}")
-            continue
+        names, problems = keywords_of(path)
         for problem in problems:
             report.refuse(problem)
-        seen.update(same.get(name.casefold(), name) for name in names)
+        seen.update(map(spelled.taken_up, names))
     report.changed += bool(seen)
     yield from sorted(seen)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from indexer.follower import Follower, Options, Standing, Tools
-from indexer.pipeline import IndexRun
-from indexer.scan import Rules
+from indexer.pipeline import IndexRun, Settings
+from indexer.scan import Rules, Scan
 from indexer.targets import Target, planned_targets, targets_for
 from indexer.troubles import Troubles
 from library import previews
@@ -27,8 +25,12 @@ from library.folder import create_folder
 from library.models import ModelSpec
 from library.store import Store
 from oko import assemble, jobs
+from oko.aligned import count
 from oko.context import Context
 from oko.power import BatteryPause
+from oko.signals import Signals
+from oko.tagging import vocabulary_of
+from oko.watch_tags import WatchTags
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +38,10 @@ log = logging.getLogger(__name__)
 TURN_S = 0.5
 
 
-def watch(context: Context, paths: Sequence[Path], *, reread: Callable[[], Context]) -> None:
-    """Follow folders, or all that are known, until SIGTERM or Ctrl-C. SIGHUP takes the settings of `reread`.
+def watch(
+    context: Context, paths: Sequence[Path], *, reread: Callable[[], Context], signals: Signals
+) -> None:
+    """Follow folders, or all that are known, until the signals end it. A reload takes the settings of `reread`.
 
     Raises LibraryLocked when another process watches for this library.
     """
@@ -48,9 +52,7 @@ def watch(context: Context, paths: Sequence[Path], *, reread: Callable[[], Conte
         jobs.only_one(context.folder, "watch", context.purpose),
         jobs.telling(context.folder, "watch") as job,
     ):
-        session = Session(context, list(paths), job, reread)
-        with session.signals():
-            session.run()
+        Session(context, list(paths), job, signals).run(reread)
 
 
 def _require_folders(context: Context, paths: Sequence[Path]) -> None:
@@ -64,71 +66,45 @@ def _require_folders(context: Context, paths: Sequence[Path]) -> None:
     raise UsageError("no folder has been indexed yet", hint="Name one: oko watch ~/Pictures")
 
 
-class Session:
-    """What lives as long as the process: the model, the troubles, and which follower is at work."""
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What follows from one reading of the settings, each part of it known to be usable."""
 
-    def __init__(
-        self, context: Context, paths: list[Path], job: jobs.Job, reread: Callable[[], Context]
-    ) -> None:
+    context: Context
+    spec: ModelSpec
+    encoder: Encoder
+    settings: Settings
+    tags: WatchTags | None
+
+
+class Session:
+    """What lives as long as the process: the troubles, and which settings, model and follower are at work."""
+
+    def __init__(self, context: Context, paths: list[Path], job: jobs.Job, signals: Signals) -> None:
         self.context = context
         self.paths = paths
         self.job = job
         self.troubles = Troubles()
-        self._reread = reread
-        self._follower: Follower | None = None
-        self._ended = threading.Event()
-        self._reload = False
+        self._signals = signals
         self._said_ready = False
-        self._model: tuple[ModelSpec, Encoder] | None = None
 
-    # Signals
-
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        """SIGTERM and Ctrl-C end the session after the batch in flight, a second Ctrl-C at once; SIGHUP reloads."""
-        handlers: dict[int, Any] = {signal.SIGTERM: self._end, signal.SIGINT: self._end}
-        if hasattr(signal, "SIGHUP"):
-            handlers[signal.SIGHUP] = self._begin_reload
-        old = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
-
-    def _end(self, number: int, frame: object) -> None:
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.end()
-
-    def end(self) -> None:
-        """Finish the batch in flight and leave `run`."""
-        self._ended.set()
-        if self._follower is not None:
-            self._follower.stop()
-
-    def _begin_reload(self, number: int, frame: object) -> None:
-        self._reload = True
-        if self._follower is not None:
-            self._follower.stop()
-
-    # The session
-
-    def run(self) -> None:
+    def run(self, reread: Callable[[], Context]) -> None:
         """Follow until the end, anew with each reload."""
+        setup = self._set_up(self.context)
         self._make_roots()
-        while not self._ended.is_set():
-            self._reload = self._said_ready = False
-            self._follower = self._make_follower()
-            if not (self._ended.is_set() or self._reload):
-                self._follower.follow()
-            if self._reload:
-                self._reload_settings()
+        while not self._signals.ended.is_set():
+            if self._signals.take_reload():
+                setup = self._set_up_again(setup, reread)
+            follower = self._make_follower(setup)
+            self._said_ready = False
+            self._signals.wake = follower.stop
+            if not (self._signals.ended.is_set() or self._signals.wants_reload):
+                follower.follow()
         log.info("the watcher has ended")
 
     def _make_roots(self) -> None:
         """New folders become roots, once the library can be written to."""
-        while not self._ended.is_set():
+        while not self._signals.ended.is_set():
             try:
                 if any(target.root.id < 0 for target in self._targets()):
                     with self._open_writer(create=True) as store:
@@ -136,53 +112,69 @@ class Session:
                 return
             except LibraryLocked as e:
                 self.troubles.begin("library", e.message, e.hint)
-                self._ended.wait(TURN_S)
+                self._signals.ended.wait(TURN_S)
 
-    def _reload_settings(self) -> None:
+    def _set_up_again(self, old: Setup, reread: Callable[[], Context]) -> Setup:
+        """The setup by the settings as they are now; the old one if anything about them cannot be used."""
         try:
-            context = self._reread()
-        except OkoError as e:
-            self.troubles.begin("settings", f"the settings stay as they were: {e.message}", e.hint)
-            return
-        same = _model_settings(context.config) == _model_settings(self.context.config)
-        if not same and self._model is not None:
-            self._model[1].close()
-            self._model = None
-        self.context = context
+            new = self._set_up(reread(), old)
+        except Exception as e:
+            if not isinstance(e, OkoError):
+                log.debug("in full:", exc_info=e)
+            what = e.message if isinstance(e, OkoError) else f"{type(e).__name__}: {e}"
+            hint = e.hint if isinstance(e, OkoError) else ""
+            self.troubles.begin("settings", f"the settings stay as they were: {what}", hint)
+            return old
+        if new.encoder is not old.encoder:
+            old.encoder.close()
+        self.context = new.context
         self.troubles.end("settings")
+        self.troubles.end("tags")
         log.info("the settings were read again")
+        return new
 
-    def _make_follower(self) -> Follower:
-        config = self.context.config
-        spec, encoder = self._ready_model()
-        settings = assemble.index_settings(config, self.context.folder, encoder)
-        on_batch = assemble.make_on_batch(self.context.folder, config, encoder)
+    def _set_up(self, context: Context, old: Setup | None = None) -> Setup:
+        """Everything that the settings ask for, with the model warm: the first photo must not wait for its weights.
+
+        Raises ConfigError, UnknownModel and the like; nothing of the session has changed then.
+        """
+        config, folder = context.config, context.folder
+        # Looked at first: a mistake in them is said without waiting for a model.
+        Scan(folder, assemble.scan_rules(config, folder))
+        vocabulary = vocabulary_of(config) if config.watch_tags else None
+        if old is not None and _model_settings(config) == _model_settings(old.context.config):
+            spec, encoder = old.spec, old.encoder
+        else:
+            with assemble.reading_if_there(folder, config) as store:
+                spec = assemble.choose_model(folder, config, store, log.info)
+            encoder = assemble.make_encoder(spec, config)
+            _warm_up(encoder)
+        settings = assemble.index_settings(config, folder, encoder)
+        tags = None
+        if vocabulary is not None:
+            opens = (self._open_reader, self._open_writer)
+            tags = WatchTags(config, vocabulary, encoder, *opens, self.troubles)
+        return Setup(context, spec, encoder, settings, tags)
+
+    def _make_follower(self, setup: Setup) -> Follower:
+        config, tags = setup.context.config, setup.tags
 
         def make_run(store: Store) -> IndexRun:
+            on_batch = None if tags is None else tags.on_batch(store)
             return IndexRun(
-                store, encoder, settings, model_name=spec.name, on_batch=on_batch and on_batch(store)
+                store, setup.encoder, setup.settings, model_name=setup.spec.name, on_batch=on_batch
             )
 
         tools = Tools(
             self._open_reader,
             self._open_writer,
             make_run,
-            settings.rules,
+            setup.settings.rules,
             self._targets,
             pause=BatteryPause() if config.pause_on_battery else lambda: "",
+            aside=(lambda is_busy: False) if tags is None else tags.turn,
         )
         return Follower(tools, follow_options(config), troubles=self.troubles, notice=self._tell)
-
-    def _ready_model(self) -> tuple[ModelSpec, Encoder]:
-        """The model, warm: the first photo must not wait until its weights are read."""
-        if self._model is None:
-            config, folder = self.context.config, self.context.folder
-            with assemble.reading_if_there(folder, config) as store:
-                spec = assemble.choose_model(folder, config, store, self.context.note)
-            encoder = assemble.make_encoder(spec, config)
-            _warm_up(encoder)
-            self._model = spec, encoder
-        return self._model
 
     def _targets(self) -> list[Target]:
         with assemble.reading_if_there(self.context.folder, self.context.config) as store:
@@ -200,8 +192,8 @@ class Session:
         return assemble.writing(self.context.folder, config, purpose=self.context.purpose, create=create)
 
     def _tell(self, standing: Standing) -> None:
-        if standing.phase == "watching" and not self._said_ready:
-            log.info("watching %d folders", standing.folders_watched)
+        if standing.phase in ("watching", "tagging") and not self._said_ready:
+            log.info("watching %s", count(standing.folders_watched, "folder"))
             self._said_ready = True
         trouble = next(reversed(self.troubles.now.values()), None)
         last = self.troubles.last

@@ -23,6 +23,8 @@ def command_words(
         value = getattr(args, action.dest, None)
         if action.dest in without or value in (None, False) or value == []:
             continue
+        if action.option_strings and value == action.default:
+            continue
         values = value if isinstance(value, list) else [value]
         if not action.option_strings:
             plain += map(_word, values)

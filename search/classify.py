@@ -5,7 +5,7 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,16 @@ NOTHING = (
 )
 
 
+def distinct_labels(labels: Iterable[str]) -> list[str]:
+    """Labels with single spaces, each once whatever its capitals, in the first spelling; empty ones left out."""
+    found: dict[str, str] = {}
+    for label in labels:
+        text = " ".join(label.split())
+        if text:
+            found.setdefault(text.casefold(), text)
+    return list(found.values())
+
+
 class Classifier:
     """Labels, embedded once; then any number of photos."""
 
@@ -42,17 +52,19 @@ class Classifier:
         *,
         templates: Sequence[str],
         independent: bool = False,
+        embed: Callable[[Sequence[str]], NDArray[np.float32]] | None = None,
     ) -> None:
-        """Labels are stripped, and repeated ones count once. Raises UsageError if none is left.
+        """Labels are stripped, and repeated ones count once, whatever their capitals. Raises UsageError: none at all.
 
-        They exclude each other unless `independent`: then any number of them may be true of a photo.
+        They exclude each other unless `independent`: then any number of them may be true of a photo. `embed` gives the
+        vectors (L, D) of labels where they are remembered; without it all are embedded here.
         """
-        self.labels = list(dict.fromkeys(" ".join(label.split()) for label in labels if label.strip()))
+        self.labels = distinct_labels(labels)
         if not self.labels:
             raise UsageError("there are no labels to choose from", hint="Give some: --labels cat,dog,car")
         self.independent = independent
         self._scale, self._bias = encoder.logit_scale, encoder.logit_bias
-        self._weights = text_classifier(encoder, self.labels, templates)
+        self._weights = embed(self.labels) if embed else text_classifier(encoder, self.labels, templates)
         self._nothing = encoder.encode_texts(list(NOTHING)) if independent else None
 
     def cosines(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -36,6 +36,8 @@ LEAST_DEVIATION, LEAST_OF_BEST = 1.0, 0.25
 FAINT = -1.0  # the most log odds of such a tag; decisions can still lift it
 # More suggestions than this on one photo are noise; the best stay.
 MOST_TAGS = 20
+# No score is shown higher: nothing that a model says about a photo is certain.
+HIGHEST = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Scorer:
         self._mean, self._deviation = numbers
         self._rarities = np.array([rarity(tag.share) for tag in vocabulary.tags], np.float32)
         self._related = related_matrix(vocabulary)
+        place = {name: i for i, name in enumerate(self.names)}
+        self.implied = [(place[name], place[other]) for name, other in vocabulary.implications()]
 
     def logits(self, vectors: F32) -> F32:
         """Log odds of each tag for photos (n, D) of L2 norm 1: (n, L) float32; 0 is the threshold."""
@@ -96,7 +100,19 @@ class Scorer:
         combined = in_context(deviations, self._rarities, self._related)
         logits = STEEPNESS * (combined - (BASE + SLOPE * self._rarities))
         faint = np.maximum(LEAST_DEVIATION, LEAST_OF_BEST * deviations.max(axis=1, keepdims=True, initial=0))
-        return np.asarray(np.where(deviations < faint, np.minimum(logits, FAINT), logits), np.float32)
+        seen = np.asarray(np.where(deviations < faint, np.minimum(logits, FAINT), logits), np.float32)
+        return with_implied(seen, self.implied)
+
+
+def with_implied(logits: F32, implied: Sequence[tuple[int, int]]) -> F32:
+    """Log odds (n, L) where no tag is less probable than one that implies it: a white dog is a dog.
+
+    `implied` has (column, column that it implies), with what follows from several steps.
+    """
+    found = logits.copy()
+    for column, other in implied:
+        np.maximum(found[:, other], logits[:, column], out=found[:, other])
+    return found
 
 
 def evened(deviations: F32) -> F32:
@@ -146,12 +162,16 @@ def related_matrix(vocabulary: Vocabulary) -> F32:
 
 
 def choose(logits: F32, *, least: float) -> list[list[tuple[int, float]]]:
-    """For each row of (n, L) the tags with a probability of at least `least`: (position, probability), best first."""
+    """For each row of (n, L) the tags with a probability of at least `least`: (position, probability), best first.
+
+    The probability is at most HIGHEST.
+    """
     found: list[list[tuple[int, float]]] = []
     rows, columns = np.nonzero(logits >= np.float32(math.log(least / (1 - least))))
     bounds = np.searchsorted(rows, np.arange(len(logits) + 1))
     for row in range(len(logits)):
         mine = columns[bounds[row] : bounds[row + 1]]
         best = mine[np.argsort(-logits[row, mine], kind="stable")][:MOST_TAGS]
-        found.append([(int(j), float(c)) for j, c in zip(best, probability(logits[row, best]), strict=True)])
+        chances = np.minimum(probability(logits[row, best]), np.float32(HIGHEST))
+        found.append([(int(j), float(c)) for j, c in zip(best, chances, strict=True)])
     return found

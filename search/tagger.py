@@ -28,7 +28,16 @@ from search.learned import (
     LearnedTag,
     learn,
 )
-from search.tag import Scorer, choose, contrast, embed_prompts, null_vector, prompts_of
+from search.tag import (
+    PromptSet,
+    Scorer,
+    choose,
+    contrast,
+    embed_prompts,
+    null_vector,
+    prompts_of,
+    with_implied,
+)
 
 log = logging.getLogger(__name__)
 F32 = NDArray[np.float32]
@@ -73,9 +82,7 @@ class Tagger:
         self.least = least
         self._encoder = encoder
         self._model_id = store.use_model(stamp)
-        self.vocabulary = vocabulary.with_tags(
-            [TagSpec(name) for name in taught(store) if name not in vocabulary.names]
-        )
+        self.vocabulary = _with_taught(store, vocabulary)
         self._scorer: tuple[int, Scorer] | None = None  # and how many photos it was calibrated on
         self._learned: dict[int, LearnedTag] | None = None
 
@@ -123,7 +130,7 @@ class Tagger:
             self._learned = dict(self._learn(scorer))
         for column, model in self._learned.items():
             found[:, column] = model.logits(vectors, found[:, column])
-        return found
+        return with_implied(found, scorer.implied) if self._learned else found
 
     def _suggest(self, ids: NDArray[np.int64], vectors: F32) -> int:
         names = self.vocabulary.names
@@ -138,7 +145,7 @@ class Tagger:
             for key, tags in zip(ids, chosen, strict=True)
             for column, chance in tags
         ]
-        return self.store.set_suggestions([int(key) for key in ids], rows)
+        return self.store.set_suggestions([int(key) for key in ids], rows, model_id=self._model_id)
 
     def _chunks(self) -> Iterator[tuple[NDArray[np.int64], F32]]:
         """All photos with a vector, a transaction's worth at a time: no reader stays open while we write."""
@@ -155,12 +162,12 @@ class Tagger:
     @cached_property
     def _text(self) -> tuple[F32, F32]:
         """(vectors (L, D) of the vocabulary, null vector (D,))."""
-        shipped = shipped_vocabulary()
-        wanted = [prompts_of(tag) for tag in (*self.vocabulary.tags, *shipped.tags)]
-        digests = [each.digest for each in wanted]
+        sets = _prompt_sets(self.vocabulary)
+        wanted = {each.digest: each for each in sets}
+        digests = [each.digest for each in sets]
         with self.store.catalog.reading() as c:
             known = tagging.text_vectors(c, self._model_id, digests, self.stamp.dim)
-        lacking = {d: each for d, each in zip(digests, wanted, strict=True) if d not in known}
+        lacking = {digest: each for digest, each in wanted.items() if digest not in known}
         if lacking:
             log.info("embedding the prompts of %d tags", len(lacking))
             made = embed_prompts(self._encoder(), list(lacking.values()))
@@ -173,8 +180,8 @@ class Tagger:
     def _digest(self) -> bytes:
         """Of everything that the score distribution depends on but the photos."""
         whole = hashlib.sha256()
-        for tag in (*self.vocabulary.tags, *shipped_vocabulary().tags):
-            whole.update(prompts_of(tag).digest)
+        for each in _prompt_sets(self.vocabulary):
+            whole.update(each.digest)
         return whole.digest()
 
     def _current_scorer(self) -> Scorer:
@@ -256,6 +263,28 @@ def _examples(vectors: F32, zero_shot: F32, rows: list[int], has_tag: list[bool]
 
 def _stale(measured_on: int, photos: int) -> bool:
     return abs(photos - measured_on) > STALE_AFTER * measured_on
+
+
+def lacking_prompts(store: Store, stamp: ModelStamp, vocabulary: Vocabulary) -> dict[bytes, PromptSet]:
+    """The sentences that tagging needs and the library has no vectors of, by their digest. A reader will do.
+
+    To embed them (`search.tag.embed_prompts`) takes a minute, for which no other writer should have to wait: with
+    their vectors remembered (`Store.remember_tag_vectors`) a Tagger needs no model.
+    """
+    wanted = {each.digest: each for each in _prompt_sets(_with_taught(store, vocabulary))}
+    with store.catalog.reading() as c:
+        model_id = reading.model_id(c, stamp)
+        known = tagging.text_vectors(c, model_id, list(wanted), stamp.dim) if model_id is not None else {}
+    return {digest: each for digest, each in wanted.items() if digest not in known}
+
+
+def _prompt_sets(vocabulary: Vocabulary) -> list[PromptSet]:
+    """Of the vocabulary's tags in their order, then of the shipped ones, which tell where texts lie for a model."""
+    return [prompts_of(tag) for tag in (*vocabulary.tags, *shipped_vocabulary().tags)]
+
+
+def _with_taught(store: Store, vocabulary: Vocabulary) -> Vocabulary:
+    return vocabulary.with_tags([TagSpec(name) for name in taught(store) if name not in vocabulary.names])
 
 
 def taught(store: Store) -> list[str]:

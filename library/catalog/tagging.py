@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, select, update
 
 from library.catalog.reading import chunked, revision
-from library.schema import embedding, tag, tag_calibration, tag_vector
+from library.schema import embedding, tag, tag_calibration, tag_vector, tagged
 
 SUGGESTED, CONFIRMED, REJECTED = "suggested", "confirmed", "rejected"
 
@@ -106,12 +106,18 @@ def tag_counts(c: Connection) -> dict[str, dict[str, int]]:
 
 
 def replace_suggestions(
-    c: Connection, photo_ids: Sequence[int], rows: Sequence[tuple[int, str, float]]
+    c: Connection,
+    photo_ids: Sequence[int],
+    rows: Sequence[tuple[int, str, float]],
+    *,
+    model_id: int | None = None,
 ) -> int:
     """Put new suggestions (photo, tag, score) in place of the photos' old ones; a decision is never touched.
 
-    Returns how many suggestions the photos have now.
+    The photos count as tagged with the model from then on. Returns how many suggestions they have now.
     """
+    if model_id is not None:
+        _note_tagged(c, model_id, photo_ids)
     decided: set[tuple[int, str]] = set()
     for part in chunked(photo_ids):
         mine = tag.c.photo_id.in_(part)
@@ -125,6 +131,38 @@ def replace_suggestions(
     return len(new)
 
 
+def _note_tagged(c: Connection, model_id: int, photo_ids: Sequence[int]) -> None:
+    for part in chunked(photo_ids):
+        c.execute(delete(tagged).where(tagged.c.model_id == model_id, tagged.c.photo_id.in_(part)))
+        c.execute(insert(tagged), [{"model_id": model_id, "photo_id": key} for key in part])
+
+
+def never_tagged(c: Connection, model_id: int, *, most: int) -> list[int]:
+    """At most `most` photos that the model has a vector of and that were never tagged with it, oldest first."""
+    query = select(embedding.c.photo_id).where(*_untouched(model_id))
+    return list(c.execute(query.order_by(embedding.c.photo_id).limit(most)).scalars())
+
+
+def never_tagged_of(c: Connection, model_id: int, photo_ids: Sequence[int]) -> set[int]:
+    """Those of the photos that the model has a vector of and that were never tagged with it."""
+    found: set[int] = set()
+    for part in chunked(photo_ids):
+        query = select(embedding.c.photo_id).where(*_untouched(model_id), embedding.c.photo_id.in_(part))
+        found.update(c.execute(query).scalars())
+    return found
+
+
+def never_tagged_count(c: Connection, model_id: int) -> int:
+    """How many photos the model has a vector of that were never tagged with it."""
+    query = select(func.count()).select_from(embedding).where(*_untouched(model_id))
+    return int(c.execute(query).scalar_one())
+
+
+def _untouched(model_id: int) -> tuple[ColumnElement[bool], ...]:
+    there = exists().where(tagged.c.model_id == model_id, tagged.c.photo_id == embedding.c.photo_id)
+    return embedding.c.model_id == model_id, ~there
+
+
 def undecided(c: Connection, rows: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Those of the decisions (photo_id, name, ...) that no decision stands against."""
     found: set[tuple[int, str]] = set()
@@ -134,6 +172,19 @@ def undecided(c: Connection, rows: Sequence[Mapping[str, Any]]) -> Iterator[Mapp
         )
         found.update((r.photo_id, r.name) for r in existing)
     yield from (row for row in rows if (row["photo_id"], row["name"]) not in found)
+
+
+def clear_decisions(c: Connection, name: str, photo_ids: Sequence[int]) -> None:
+    """Take back what people decided about a tag: a suggestion again where a model gave a score, else gone."""
+    for part in chunked(photo_ids):
+        mine = (tag.c.name == name, tag.c.photo_id.in_(part), tag.c.state != SUGGESTED)
+        c.execute(delete(tag).where(*mine, tag.c.score.is_(None)))
+        c.execute(update(tag).where(*mine).values(state=SUGGESTED, decided_at=None))
+
+
+def drop_suggestions(c: Connection, name: str) -> int:
+    """Delete a tag wherever it is only suggested; returns for how many photos."""
+    return int(c.execute(delete(tag).where(tag.c.name == name, tag.c.state == SUGGESTED)).rowcount)
 
 
 def vector_state(c: Connection, model_id: int) -> tuple[int, int]:

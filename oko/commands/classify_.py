@@ -30,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     labels.add_argument(
         "--labels", metavar="A,B,...", help='the labels, separated by commas; one with a comma: "a, b"'
     )
-    labels.add_argument("--labels-file", type=Path, metavar="FILE", help="the labels, one a line")
+    labels.add_argument(
+        "--labels-file",
+        type=Path,
+        metavar="FILE",
+        help="the labels, one a line; lines that begin with # are comments",
+    )
     parser.add_argument(
         "--template",
         action="append",
@@ -96,9 +101,10 @@ def _check(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace, context: Context) -> int:
     from oko import classifying, evaluating
+    from oko.labels import labels_of
 
     args.top = evaluating.TOP
-    labels = classifying.labels_of(args)
+    labels = labels_of(args)
     result = evaluating.evaluate(classifying.classify(context, args), args.paths, labels)
     if args.json:
         context.result(json.dumps(result.as_json(), indent=2))

@@ -77,6 +77,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     wanted = searching.photo_filter(args)
     render.check_sheet(args.sheet)
     with assemble.reading(context.folder, context.config) as store:
+        wanted = searching.with_known_tags(store, context.config, wanted)
         spec = assemble.choose_model(context.folder, context.config, store, context.note)
         searching.require_vectors(store, spec)
         encoder = assemble.make_encoder(spec, context.config)
@@ -85,5 +86,5 @@ def run(args: argparse.Namespace, context: Context) -> int:
             results = assemble.make_searcher(store, encoder).search(vector, context.config.top, wanted=wanted)
         render.print_results(context, store, results, args)
         if not results:
-            context.note(searching.why_nothing(store, encoder.stamp, wanted))
+            context.note(searching.why_nothing(store, context.config, encoder.stamp, wanted))
     return exits.DONE

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 from library.errors import UsageError
 from library.records import display_path
 from oko import exits
+from oko.aligned import columns, count
 from oko.commands.index_ import add_model_options
 from oko.context import Context
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from oko.tagfiles import FilesReport
 
 PROBLEMS_SHOWN = 10
+MANY_EXAMPLES = 500  # more are rarely meant: a slip in --from confirms a whole collection
+MOST_REPEATED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reject", nargs="+", metavar=("NAME", "PHOTO"), help="the tag is wrong for these photos"
     )
     what.add_argument(
+        "--clear",
+        nargs="+",
+        metavar=("NAME", "PHOTO"),
+        help="take back what you decided about the tag for these photos",
+    )
+    what.add_argument(
         "--learn", metavar="NAME", help="teach a tag by the photos of --from, and suggest it for the others"
+    )
+    what.add_argument(
+        "--unlearn", metavar="NAME", help="forget that a tag was taught; what is confirmed stays"
     )
     what.add_argument("--list", action="store_true", help="every tag, and how many photos have it")
     what.add_argument("--show", nargs="+", metavar="PHOTO", help="the tags of these photos (paths or ids)")
@@ -55,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --learn: indexed photos or folders that show it",
     )
     parser.add_argument(
+        "--yes", action="store_true", help="with --learn: do not ask, however many the examples"
+    )
+    parser.add_argument(
         "--confirmed-only", action="store_true", help="with --write-xmp: leave suggestions out"
     )
     parser.add_argument("--json", action="store_true", help="print the outcome as one JSON object")
@@ -67,8 +84,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("--from belongs to --learn NAME")
     if args.accept or args.reject:
         return _decide(args, context)
+    if args.clear:
+        return _clear(args, context)
     if args.learn is not None:
         return _learn(args, context)
+    if args.unlearn is not None:
+        return _unlearn(args, context)
     if args.list:
         return _list(args, context)
     if args.show:
@@ -85,10 +106,10 @@ def _suggest(args: argparse.Namespace, context: Context) -> int:
     if args.json:
         _print(context, {**dataclasses.asdict(report), "elapsed_s": round(elapsed_s, 3)})
         return exits.DONE
-    rate = report.photos / max(elapsed_s, 1e-9)
+    # Below a second the rate says nothing about a larger library.
+    rate = f" ({report.photos / elapsed_s:,.0f} photos a second)" if elapsed_s >= 1 and report.photos else ""
     context.note(
-        f"{report.suggestions:,} tags suggested for {report.photos:,} photos in {elapsed_s:.1f} s "
-        f"({rate:,.0f} photos a second)"
+        f"{count(report.suggestions, 'tag')} suggested for {count(report.photos, 'photo')} in {elapsed_s:.1f} s{rate}"
         + (f"; {report.learned} tags are scored by your decisions, too." if report.learned else ".")
     )
     if not report.photos:
@@ -97,32 +118,96 @@ def _suggest(args: argparse.Namespace, context: Context) -> int:
 
 
 def _decide(args: argparse.Namespace, context: Context) -> int:
-    from oko import tagging
+    from oko import deciding
 
     flag = "--accept" if args.accept else "--reject"
-    name, *photos = args.accept or args.reject
-    if not photos:
-        raise UsageError(f"{flag} needs a tag and at least one photo", hint=f"oko tag {flag} dog IMG_1.jpg")
-    name, ids = tagging.decide(context, name, photos, accept=bool(args.accept))
+    name, photos = _name_and_photos(flag, args.accept or args.reject)
+    found = deciding.decide(context, name, photos, accept=bool(args.accept))
     state = "confirmed" if args.accept else "rejected"
     if args.json:
-        _print(context, {"name": name, "state": state, "photo_ids": ids})
+        _print(
+            context,
+            {"name": found.name, "state": state, "photo_ids": list(found.photo_ids), "is_new": found.is_new},
+        )
+        return exits.DONE
+    context.note(f"{found.name}: {state} for {count(len(found.photo_ids), 'photo')}.")
+    if found.is_new:
+        near = f" Did you mean {' or '.join(found.near)}?" if found.near else ""
+        context.note(
+            f"{found.name} is a new tag.{near} Take it back: {_command('--clear', found.name, *photos)}"
+        )
+    return exits.DONE
+
+
+def _name_and_photos(flag: str, values: list[str]) -> tuple[str, list[str]]:
+    name, *photos = values
+    if not photos:
+        raise UsageError(f"{flag} needs a tag and at least one photo", hint=f"oko tag {flag} dog IMG_1.jpg")
+    return name, photos
+
+
+def _command(flag: str, name: str, *photos: str) -> str:
+    """As a person can paste it; a long list of photos is left to them."""
+    named = photos if len(photos) <= MOST_REPEATED else ("PHOTO...",)
+    words = [word if word == "PHOTO..." else shlex.quote(word) for word in (name, *named)]
+    return " ".join(["oko tag", flag, *words])
+
+
+def _clear(args: argparse.Namespace, context: Context) -> int:
+    from oko import deciding
+
+    name, photos = _name_and_photos("--clear", args.clear)
+    found = deciding.clear(context, name, photos)
+    if args.json:
+        _print(context, {"name": found.name, "state": None, "photo_ids": list(found.photo_ids)})
+    elif found.photo_ids:
+        context.note(f"{found.name}: undecided again for {count(len(found.photo_ids), 'photo')}.")
     else:
-        context.note(f"{name}: {state} for {len(ids):,} photo{'' if len(ids) == 1 else 's'}.")
+        context.note(f"Nothing was decided about {found.name} there.")
     return exits.DONE
 
 
 def _learn(args: argparse.Namespace, context: Context) -> int:
     from oko import tagging
 
-    name, examples, report = tagging.learn(context, args.learn, args.examples)
+    def confirm(examples: int) -> bool:
+        return bool(args.yes) or examples <= MANY_EXAMPLES or _is_meant(args.learn, examples)
+
+    name, examples, report = tagging.learn(context, args.learn, args.examples, confirm=confirm)
     if args.json:
         _print(context, {"name": name, "examples": examples, **dataclasses.asdict(report)})
     else:
+        word = shlex.quote(name)
         context.note(
-            f"{name}: learned from {examples:,} example{'' if examples == 1 else 's'}. "
-            f"See what it is suggested for: oko search --tag {name!r} {name}"
+            f"{name}: learned from {count(examples, 'example')}. "
+            f"See what it is suggested for: oko search --tag {word} {word}. Take it back: oko tag --unlearn {word}"
         )
+    return exits.DONE
+
+
+def _is_meant(name: str, examples: int) -> bool:
+    """Whether a person wants so many photos confirmed; nobody to ask is a no."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{examples:,} photos would be confirmed to show {shlex.quote(name)}",
+            hint="Say --yes if that is meant.",
+        )
+    sys.stderr.write(f"Confirm {shlex.quote(name)} for {examples:,} photos, and learn from them? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _unlearn(args: argparse.Namespace, context: Context) -> int:
+    from oko import deciding
+
+    name, dropped, confirmed = deciding.unlearn(context, args.unlearn)
+    if args.json:
+        _print(context, {"name": name, "suggestions_dropped": dropped, "confirmed": confirmed})
+        return exits.DONE
+    context.note(
+        f"{name}: no longer learned by example; {count(dropped, 'suggestion')} dropped. "
+        f"It stays confirmed for {count(confirmed, 'photo')}."
+    )
     return exits.DONE
 
 
@@ -133,8 +218,6 @@ def _list(args: argparse.Namespace, context: Context) -> int:
     if args.json:
         _print(context, {"tags": [dataclasses.asdict(row) for row in rows]})
         return exits.DONE
-    from oko.aligned import columns
-
     cells: list[tuple[str, ...]] = [("tag", "group", "suggested", "confirmed", "rejected", "")]
     for r in rows:
         counts = (f"{n:,}" if n else "" for n in (r.suggested, r.confirmed, r.rejected))
@@ -171,12 +254,13 @@ def _exchange(args: argparse.Namespace, context: Context) -> int:
 
     if args.write_xmp:
         report = tagfiles.write_sidecars(context, confirmed_only=args.confirmed_only)
-        sentence = f"{report.changed:,} sidecars written or changed, of {report.looked_at:,} photos' files."
+        files = count(report.looked_at, "file")
+        sentence = f"{count(report.changed, 'sidecar')} written or changed, for {files} of photos."
     else:
         report = tagfiles.read_keywords(context)
         sentence = (
-            f"{report.keywords:,} keywords taken over as confirmed tags; "
-            f"{report.changed:,} of {report.looked_at:,} photos carry some."
+            f"{count(report.keywords, 'keyword')} taken over as confirmed tags; photos that carry any: "
+            f"{report.changed:,} of {report.looked_at:,}."
         )
     if args.json:
         _print(context, dataclasses.asdict(report))

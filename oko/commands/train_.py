@@ -156,7 +156,7 @@ def _add_builtin_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="change a setting of the recipe, such as tail_epochs=5; may be repeated",
+        help="change a setting of the recipe, such as tail_steps=180; may be repeated",
     )
     parser.add_argument("--small", action="store_true", help="try all steps in minutes; the model is bad")
 

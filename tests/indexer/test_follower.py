@@ -22,7 +22,8 @@ from tests.watched import QUICK, Watched, wait_for
 
 
 @pytest.fixture
-def album(tmp_path: Path) -> Album:
+def album(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Album:
+    caplog.set_level("INFO")
     album = Album(tmp_path)
     for n in range(3):
         old(album.put(f"{n}.png", n))
@@ -223,6 +224,59 @@ def test_a_folder_indexed_meanwhile_is_followed_too(
         assert watched.until_states(indexed("0.png", "1.png", "2.png", str(other / "x.png")))
 
 
+def test_a_root_inside_another_stays_watched(
+    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A third root changes what the outer one covers; nothing of the inner one may get lost with its watches."""
+    monkeypatch.setattr("indexer.follower.TARGETS_S", 0.1)
+    inner, third = album.photos / ".inner", album.photos / ".third"
+    inner.mkdir()
+    third.mkdir()
+    album.index(inner)
+    watched = Watched(album)
+    with watched.following():
+        assert len(watched.standings[-1].areas) == 2
+        album.index(third)
+        wait_for(lambda: len(watched.standings[-1].areas) == 3 and watched.is_idle)
+        for n, folder in enumerate((inner, third, album.photos)):
+            (folder / "new.png").write_bytes(picture(100 + n))
+        wait_for(lambda: watched.totals.get("embedded") == 6)
+        with album.writing() as store:
+            root_id = next(
+                a.target.root.id for a in watched.standings[-1].areas if a.start.endswith(b".third")
+            )
+            store.forget([], root_ids=[root_id])
+        wait_for(lambda: said(caplog, ".third is not followed any more"))
+        (inner / "newer.png").write_bytes(picture(200))
+        wait_for(lambda: watched.totals.get("embedded") == 7)
+
+
+def test_a_file_long_known_to_be_unreadable_is_not_said_again(
+    album: Album, caplog: pytest.LogCaptureFixture
+) -> None:
+    (album.photos / "bad.jpg").write_text("no picture")
+    album.index()
+    watched = Watched(album)
+    with watched.following():
+        album.put("new.png", 10)
+        watched.until(new__png="indexed")
+    assert watched.totals == {"embedded": 1}
+
+
+def test_other_work_comes_after_the_photos(album: Album) -> None:
+    turns: list[bool] = []
+
+    def aside(is_busy: bool) -> bool:
+        turns.append(is_busy)
+        return len(turns) < 5
+
+    watched = Watched(album)
+    watched.follower.tools = dataclasses.replace(watched.follower.tools, aside=aside)
+    with watched.following():
+        assert "tagging" in {standing.phase for standing in watched.standings}
+    assert len(turns) >= 5
+
+
 # What goes wrong
 
 
@@ -357,7 +411,7 @@ def test_another_writer_is_waited_for(album: Album, caplog: pytest.LogCaptureFix
         watched.until(new__png="indexed")
         wait_for(lambda: not watched.follower.troubles.now)
     assert said(caplog, "another process is writing") == 1
-    assert said(caplog, "it works again") == 1
+    assert said(caplog, "the library can be read and written again") == 1
 
 
 def test_a_full_disk_is_survived(
@@ -374,7 +428,7 @@ def test_a_full_disk_is_survived(
             time.sleep(0.5)
         watched.until(new__png="indexed", second__png="indexed")
     assert said(caplog, "the disk is full") == 1
-    assert said(caplog, "it works again") == 1
+    assert said(caplog, "the library can be read and written again") == 1
     album.check()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,42 @@ def test_a_renamed_folder_that_is_watched_under_its_new_name_first(eyes: Eyes, t
     eyes.watches.remove_below(os.fsencode(tmp_path / "old"))
     (tmp_path / "new" / "a.jpg").touch()
     assert eyes.until(("closed", "new/a.jpg"))
+
+
+@linux
+def test_many_folders_are_taken_back_one_by_one(tmp_path: Path) -> None:
+    """Each in time that does not grow with the number of the others."""
+
+    class Counting:
+        def __init__(self) -> None:
+            self.watched: set[int] = set()
+
+        def start(self) -> None: ...
+        def stop(self) -> None: ...
+        def join(self, timeout_s: float) -> None: ...
+
+        def add_callback(self, *arguments: Any) -> int:
+            self.watched.add(len(self.watched))
+            return len(self.watched) - 1
+
+        def remove_callbacks(self, which: list[tuple[int, int]]) -> None:
+            self.watched -= {descriptor for descriptor, _ in which}
+
+    fd: Any = Counting()
+    watches = InotifyWatches(fd)
+    for n in range(20_000):
+        watches.add(b"/photos/%d/a" % n)  # of which only the inner folder is watched
+    watches.add(b"/photos/1")
+    watches.add(b"/photos/10b")
+    started = time.process_time()
+    for n in range(5_000):
+        watches.remove_below(b"/photos/%d" % n)
+    assert time.process_time() - started < 5
+    assert watches.count == 15_001
+    assert watches.has(b"/photos/10b")
+    assert not watches.has(b"/photos/1/a")
+    watches.remove_below(b"/photos")
+    assert watches.count == len(fd.watched) == 0
 
 
 @linux

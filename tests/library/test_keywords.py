@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from library import images
 from library.errors import UnreadablePicture
 from library.keywords import embedded_keywords, keywords_of
 from library.sidecars import Keyword, write_keywords
@@ -72,5 +73,29 @@ def test_a_photo_without_keywords_and_one_that_is_none(tmp_path: Path) -> None:
     assert keywords_of(photo(tmp_path / "a.jpg")) == ([], [])
     with pytest.raises(UnreadablePicture):
         embedded_keywords(b"no picture", name="a.jpg")
-    with pytest.raises(UnreadablePicture):
-        keywords_of(tmp_path / "absent.jpg")
+
+
+def test_the_keywords_beside_a_photo_count_when_it_cannot_be_read(tmp_path: Path) -> None:
+    write_keywords(tmp_path / "a.jpg.xmp", [Keyword("dog")])
+    (tmp_path / "a.jpg").write_text("no picture")
+    names, problems = keywords_of(tmp_path / "a.jpg")
+    assert names == ["dog"]
+    assert len(problems) == 1
+    assert "a.jpg: " in problems[0]
+
+
+@exiftool
+def test_of_a_jpeg_only_the_beginning_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> bytes:
+        raise AssertionError("the whole file was read")
+
+    monkeypatch.setattr(images, "read_bytes", refuse)
+    assert written(tmp_path / "a.jpg", "-XMP-dc:Subject=Brno", "-IPTC:Keywords=sea") == ["Brno", "sea"]
+
+
+def test_a_jpeg_of_an_odd_kind_is_read_whole(tmp_path: Path) -> None:
+    content = photo(tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff" + content[2:])  # a fill byte before the first marker
+    assert keywords_of(tmp_path / "a.jpg") == ([], [])
+    (tmp_path / "cut.jpg").write_bytes(content[:300])
+    assert len(keywords_of(tmp_path / "cut.jpg")[1]) == 1

@@ -20,6 +20,7 @@ from library.migrations import MIGRATIONS, Migration, migrate
 HISTORY = {
     "0001_initial": Path(__file__).with_name("schema_0001.sql"),
     "0002_tagging": Path(__file__).with_name("schema_0002.sql"),
+    "0003_tagged": Path(__file__).with_name("schema_0003.sql"),
 }
 
 

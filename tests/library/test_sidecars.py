@@ -100,7 +100,7 @@ def test_exiftool_finds_an_edited_sidecar_as_it_was_and_more(tmp_path: Path) -> 
     after = asked(path)
     assert after["Subject"] == ["Brno", "Dog", "beach"]
     assert after["HierarchicalSubject"] == ["Europe|Czechia|Brno", "animals|dog", "places|beach"]
-    ours = {"Subject", "HierarchicalSubject", "TagsList", "Suggested"}
+    ours = {"Subject", "HierarchicalSubject", "TagsList", "Suggested", "Added"}
     volatile = {key for key in before if key.startswith("File")}
     rest = {key: value for key, value in before.items() if key not in ours | volatile}
     assert {key: after.get(key) for key in rest} == rest
@@ -167,6 +167,122 @@ def test_a_keyword_as_plain_text_and_an_empty_description_are_understood() -> No
     assert read_keywords(plain) == ["sea"]
     assert read_keywords(merged(plain, [DOG])) == ["sea", "dog"]
     assert read_keywords(merged(rdf + b"</rdf:RDF>", [DOG])) == ["dog"]
+
+
+def xmp(properties: str, attributes: str = "") -> bytes:
+    """A packet with these properties, for short cases."""
+    spaces = {
+        "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+        "dc": "http://purl.org/dc/elements/1.1/",
+        "lr": "http://ns.adobe.com/lightroom/1.0/",
+        "digiKam": "http://www.digikam.org/ns/1.0/",
+    }
+    named = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in spaces.items())
+    return f"<rdf:RDF {named}><rdf:Description {attributes}>{properties}</rdf:Description></rdf:RDF>".encode()
+
+
+def listed(kind: str, *items: str) -> str:
+    entries = "".join(f"<rdf:li>{item}</rdf:li>" for item in items)
+    return f"<{kind}><rdf:Bag>{entries}</rdf:Bag></{kind}>"
+
+
+@pytest.mark.parametrize("kind", ["lr:hierarchicalSubject", "digiKam:TagsList"])
+def test_a_persons_own_path_survives_a_suggestion_of_the_same_name(kind: str) -> None:
+    separator = "|" if kind.startswith("lr") else "/"
+    theirs = xmp(listed(kind, f"Pets{separator}Dog"))
+    guess = Keyword("dog", "animals", is_suggested=True)
+    for step in (
+        merged(theirs, [guess]),
+        merged(merged(theirs, [guess]), []),
+        merged(theirs, [], rejected=["dog"]),
+    ):
+        assert f"Pets{separator}Dog".encode() in step
+        assert read_keywords(step) == ["Dog"]
+    # One that came after the suggestion stays, too.
+    guessed = merged(xmp(""), [guess])
+    later = guessed.replace(
+        b"<rdf:li>animals" + separator.encode() + b"dog", b"<rdf:li>Pets" + separator.encode() + b"Dog"
+    )
+    assert read_keywords(later) == ["Dog"]
+    assert f"Pets{separator}Dog".encode() in merged(later, [])
+
+
+def test_what_is_rejected_goes_as_far_as_oko_added_it() -> None:
+    packet = merged(merged(EDITED, [BEACH]), [Keyword("beach", "places"), DOG])
+    assert read_keywords(packet) == ["Brno", "Dog", "beach"]
+    without = merged(packet, [], rejected=["Beach", "dog"])
+    assert b"beach" not in without
+    assert b"animals|dog" not in without
+    assert read_keywords(without) == ["Brno", "Dog"]  # people's own
+
+
+def test_a_keyword_confirmed_once_is_no_suggestion_in_a_library_made_anew() -> None:
+    packet = merged(xmp(""), [Keyword("beach", "places")])
+    assert merged(packet, [BEACH]) == packet
+    assert read_keywords(packet) == ["beach"]
+
+
+def test_a_keyword_in_an_attribute_is_read_and_moved_into_the_list() -> None:
+    packet = xmp("", 'dc:subject="holiday"')
+    assert read_keywords(packet) == ["holiday"]
+    assert read_keywords(merged(packet, [DOG])) == ["holiday", "dog"]
+    assert merged(packet, [DOG]).count(b"subject") == 2 + merged(xmp(""), [DOG]).count(b"dc:subject=")
+    assert merged(packet, []) == packet
+
+
+@exiftool
+def test_exiftool_reads_what_became_of_an_attribute(tmp_path: Path) -> None:
+    path = tmp_path / "a.xmp"
+    path.write_bytes(xmp("", 'dc:subject="holiday"'))
+    assert write_keywords(path, [DOG])
+    assert asked(path)["Subject"] == ["holiday", "dog"]
+
+
+def test_names_with_separators_breed_nothing() -> None:
+    packet = xmp("")
+    names = ["his/hers | ours", "a|b"]
+    for _ in range(3):
+        packet = merged(packet, [Keyword(name, "own") for name in names])
+        assert read_keywords(packet) == names
+        names = read_keywords(packet)
+    other = xmp(listed("dc:subject", "1/2 price") + listed("digiKam:TagsList", "shop/1/2 price"))
+    assert read_keywords(other) == ["1/2 price"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("declaration", ["", '<?xml version="1.0" encoding="UTF-16"?>'])
+def test_wide_characters(encoding: str, declaration: str) -> None:
+    text = declaration + xmp(listed("dc:subject", "kočka")).decode()
+    packet = ("\ufeff" + text + "\n").encode(encoding)
+    assert read_keywords(packet) == ["kočka"]
+    assert merged(packet, []) == packet
+    assert read_keywords(merged(packet, [DOG])) == ["kočka", "dog"]
+
+
+def test_zero_bytes_after_a_packet_are_padding() -> None:
+    assert read_keywords(xmp(listed("dc:subject", "sea")) + b"\0\0 \n") == ["sea"]
+
+
+def test_what_an_editor_notes_for_itself_is_no_keyword() -> None:
+    packet = xmp(
+        listed("lr:hierarchicalSubject", "darktable|style|warm", "Places|Brno")
+        + listed("dc:subject", "darktable|format|jpg")
+    )
+    assert read_keywords(packet) == ["Brno"]
+
+
+def test_a_path_that_a_person_made_is_used_in_the_other_programs_list() -> None:
+    packet = merged(xmp(listed("digiKam:TagsList", "Family/Grandma")), [Keyword("Grandma")])
+    assert b"<rdf:li>Family|Grandma</rdf:li>" in packet
+    assert packet.count(b"<rdf:li>Family/Grandma</rdf:li>") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg.xmp")
+    assert sidecars_of(tmp_path / "a.jpg") == []
+    with pytest.raises(SidecarUnusable, match="no ordinary file"):
+        write_keywords(tmp_path / "a.jpg.xmp", [DOG])
 
 
 @pytest.mark.parametrize(

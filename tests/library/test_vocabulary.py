@@ -40,6 +40,21 @@ def test_relations_are_between_shipped_tags() -> None:
     assert SHIPPED.related["swimming pool"]["swimming"] > 1
 
 
+def test_implications_are_between_shipped_tags_and_follow_each_other() -> None:
+    assert {other for tag in SHIPPED.tags for other in tag.implies} <= set(SHIPPED.names)
+    found = SHIPPED.implications()
+    assert {("white dog", "dog"), ("girl", "person"), ("bride", "woman"), ("bride", "person")} <= set(found)
+    assert ("dog", "white dog") not in found
+    assert not {name for name, other in found if name == other}
+    assert ("white dog", "dog") not in SHIPPED.without(["dog"]).implications()
+
+
+def test_implications_in_a_circle_end(tmp_path: Path) -> None:
+    own = tmp_path / "tags.toml"
+    own.write_text('[own]\na = { implies = ["b"] }\nb = { implies = ["a", "nothing"] }\n', encoding="utf-8")
+    assert load_vocabulary(["-*"], str(own)).implications() == [("a", "b"), ("b", "a")]
+
+
 def test_changes_in_the_settings() -> None:
     changed = load_vocabulary(
         ["chess club: people around a chess board; a tournament", "-dog", "cat: my cat Micka"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from oko import exits, jobs
 from oko.forgetting import cutoff
 from tests.oko.small_library import COLOURS, SmallLibrary, make
 
@@ -232,3 +234,11 @@ def test_reader_that_holds_the_log_is_reported(
     reader.close()
     forget(library, capsys, library.photos / "green.jpg")
     assert b"blue.jpg" not in library_bytes(library)
+
+
+def test_a_running_watcher_is_named_as_the_one_that_takes_a_file_again(
+    library: SmallLibrary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with jobs.telling(library.folder, "watch"):
+        assert library.oko("forget", library.photos / "red.jpg", "--yes") == exits.DONE
+        assert f"`oko watch` (process {os.getpid()}) takes" in " ".join(capsys.readouterr().err.split())

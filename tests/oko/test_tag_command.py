@@ -94,6 +94,8 @@ def test_sidecars_and_back(library: SmallLibrary, ask: Ask) -> None:
     assert ask("tag", "--write-xmp")["changed"] == 0
     ask("tag", "--reject", "Brno", red)
     assert ask("tag", "--read-keywords")["keywords"] == 0  # it was decided against here
+    ask("tag", "--write-xmp")
+    assert read_sidecar(library.photos / "red.jpg.xmp") == []
     assert tags(ask, red)["Brno"] == "rejected"
 
 
@@ -130,6 +132,11 @@ def test_confirmed_only(library: SmallLibrary, ask: Ask) -> None:
         (["--accept", "dog", "/no/such.jpg"], "/no/such.jpg"),
         (["--accept", "dog", "99999"], "99999"),
         (["--accept", " ", "1"], "cannot be a tag"),
+        (["--accept", "my dog's", "/no/such.jpg"], "/no/such.jpg"),
+        (["--reject", "rde", "1"], "Did you mean red"),
+        (["--clear", "nosuchtag", "1"], "no tag nosuchtag"),
+        (["--unlearn", "red"], "was not taught"),
+        (["--learn", "it's"], "oko tag --learn 'it'\"'\"'s' --from"),
         (["--learn", "nothing"], "no examples"),
         (["--from", "x"], "--learn"),
     ],
@@ -144,6 +151,87 @@ def test_wrong_usage(
 def test_a_mistake_in_a_list_of_photos_writes_nothing(library: SmallLibrary, ask: Ask) -> None:
     assert library.oko("tag", "--accept", "x", library.photos / "red.jpg", "/no/such.jpg") == 2
     assert "x" not in tags(ask, library.photos / "red.jpg")
+
+
+def test_a_decision_is_taken_back(library: SmallLibrary, ask: Ask) -> None:
+    red = library.photos / "red.jpg"
+    ask("tag")
+    ask("tag", "--reject", "red", red)
+    ask("tag", "--accept", "ours", red)
+    assert len(ask("tag", "--clear", "RED", red, library.photos / "blue.jpg")["photo_ids"]) == 1
+    ask("tag", "--clear", "ours", red)
+    assert tags(ask, red) == {"red": "suggested"}
+    assert ask("tag", "--clear", "red", red)["photo_ids"] == []  # a suggestion is no decision
+
+
+def test_a_taught_tag_is_unlearned(library: SmallLibrary, ask: Ask) -> None:
+    ask("tag", "--learn", "Mallorca", "--from", library.photos / "sub")
+    assert ask("tag", "--unlearn", "mallorca")["confirmed"] == 1
+    row = next(row for row in ask("tag", "--list")["tags"] if row["name"] == "Mallorca")
+    assert (row["suggested"], row["confirmed"], row["learned"]) == (0, 1, False)
+
+
+def test_very_many_examples_are_asked_for(
+    library: SmallLibrary, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oko.commands.tag_.MANY_EXAMPLES", 1)
+    learn = ["tag", "--learn", "all of it", "--from", library.photos]
+    assert library.oko(*learn) == 2
+    assert "3 photos would be confirmed" in capfd.readouterr().err
+    assert library.oko(*learn, "--yes") == 0
+
+
+def test_one_name_whatever_its_capitals(
+    library: SmallLibrary, ask: Ask, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from library.sidecars import Keyword, write_keywords
+
+    red, blue = library.photos / "red.jpg", library.photos / "blue.jpg"
+    assert library.oko("tag", "--accept", "our cottage", red) == 0
+    assert "our cottage is a new tag." in capfd.readouterr().err
+    assert ask("tag", "--accept", "Our  Cottage", blue)["name"] == "our cottage"
+    assert library.oko("tag", "--accept", "our cotage", red) == 0
+    assert "Did you mean our cottage?" in capfd.readouterr().err
+    write_keywords(library.photos / "green.jpg.xmp", [Keyword("OUR COTTAGE")])
+    write_keywords(library.photos / "blue.jpg.xmp", [Keyword("Lake")])
+    write_keywords(library.photos / "red.jpg.xmp", [Keyword("lake")])
+    ask("tag", "--read-keywords")
+    assert "our cottage" in tags(ask, library.photos / "green.jpg")
+    assert len([row for row in ask("tag", "--list")["tags"] if row["name"].casefold() == "lake"]) == 1
+
+
+def test_a_filter_by_tag_folds_capitals_and_names_what_is_near(
+    library: SmallLibrary, ask: Ask, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ask("tag", "--accept", "Our Cottage", library.photos / "blue.jpg")
+    (found,) = ask("search", "a thing", "--tag", "our cottage")
+    assert Path(found["path"]).name == "blue.jpg"
+    for name, words in {
+        "our cotage": "Did you mean Our Cottage?",
+        "pink": "oko tag",
+        "zzzz": "no tag zzzz.",
+    }.items():
+        assert ask("search", "a thing", "--tag", name) == []
+        library.oko("search", "a thing", "--tag", name)
+        assert words in capfd.readouterr().err
+
+
+def test_a_folder_is_not_taken_by_accept(library: SmallLibrary, capfd: pytest.CaptureFixture[str]) -> None:
+    assert library.oko("tag", "--accept", "beach", library.photos) == 2
+    assert "is a folder" in capfd.readouterr().err
+
+
+def test_the_path_that_was_asked_for_is_shown(library: SmallLibrary, ask: Ask) -> None:
+    (photo,) = ask("tag", "--show", library.photos / "sub" / "copy.jpg")["photos"]
+    assert Path(photo["path"]).name == "copy.jpg"
+
+
+def test_sentences_count_as_people_do(library: SmallLibrary, capfd: pytest.CaptureFixture[str]) -> None:
+    from library.sidecars import Keyword, write_keywords
+
+    write_keywords(library.photos / "blue.jpg.xmp", [Keyword("lake")])
+    assert library.oko("tag", "--read-keywords") == 0
+    assert "1 keyword taken over as confirmed tags; photos that carry any: 1 of 3." in capfd.readouterr().err
 
 
 def test_no_library_yet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import plistlib
+import re
 import shlex
 import sys
 import time
@@ -18,6 +19,7 @@ import pytest
 
 from indexer.pipeline import Progress
 from library.errors import LibraryLocked
+from library.folder import default_folder
 from oko import exits, jobs, logs, power, service
 from oko.commands import index_, watch_
 from oko.words import command_words
@@ -49,6 +51,8 @@ def test_the_systemd_unit_runs_the_same_watch(
     found = args.parse_args(words[4:])
     assert (found.paths, found.library) == ([library.photos], str(library.folder))
     assert (found.nice, found.exclude, found.print_service) == (True, ["50% off"], False)
+    assert "--log-format" not in words
+    assert "Restart=always" in unit
     assert "ExecReload=/bin/kill -HUP $MAINPID" in unit
 
 
@@ -59,10 +63,64 @@ def test_the_service_is_written_where_systemd_looks(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     assert library.oko("watch", "--install-service") == exits.DONE
     out, err = capsys.readouterr()
-    path = tmp_path / "config" / "systemd" / "user" / "oko-watch.service"
+    (path,) = (tmp_path / "config" / "systemd" / "user").iterdir()
+    assert re.fullmatch(r"oko-watch-[0-9a-f]{8}\.service", path.name)
     assert str(library.folder) in path.read_text()
+    assert os.stat(path).st_mode & 0o077 == 0
     assert str(path) in err
-    assert "systemctl --user enable --now oko-watch.service" in out.splitlines()
+    assert "loginctl enable-linger" in err
+    assert f"systemctl --user disable --now {path.name} && rm '{path}'" in err
+    assert f"systemctl --user enable --now {path.name}" in out.splitlines()
+
+
+def test_the_library_that_is_used_when_none_is_named_has_the_plain_service(
+    library: SmallLibrary, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = {"OKO_HOME": "/elsewhere", "OKO_EXCLUDE": "50% off, $HOME", "PATH": "/bin"}
+    found = service.watch_service(["watch"], default_folder({}), environment)
+    assert sys.platform != "linux" or found.path.name == "oko-watch.service"
+    assert "OKO_HOME" not in found.text
+    assert "PATH" not in found.text
+    assert service.systemd_unit([], {"OKO_A": "50% of $x"}).count('Environment="OKO_A=50%% of $x"\n') == 1
+
+
+def test_a_service_of_what_is_not_there_or_cannot_be_named(
+    library: SmallLibrary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert library.oko("watch", library.photos / "nowhere", "--print-service") == exits.WRONG_USAGE
+    assert "there is no file or folder" in capsys.readouterr().err
+    odd = Path(os.fsdecode(os.fsencode(library.photos) + b"/\xff"))
+    odd.mkdir()
+    assert library.oko("watch", odd, "--print-service") == exits.WRONG_USAGE
+    assert "no UTF-8" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        library.oko("watch", "--print-service", "--install-service")
+
+
+@pytest.fixture
+def log_restored() -> Iterator[None]:
+    """The log as it was: it would go on writing to this test's captured output."""
+    root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in logs.OURS}
+    handlers = root.handlers[:]
+    yield
+    root.handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.mark.usefixtures("log_restored")
+@pytest.mark.parametrize("name", ["text", "json"])
+def test_an_error_that_ends_it_is_said_as_the_log_is(
+    name: str, library: SmallLibrary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with jobs.only_one(library.folder, "watch", "oko watch"):
+        assert library.oko("watch", "--log-format", name) == exits.FAILED
+    lines = capsys.readouterr().err.splitlines()
+    if name == "text":
+        assert lines[-2].startswith("oko: another `oko watch` is at work")
+    else:
+        (line,) = map(json.loads, lines)
+        assert (line["level"], line["hint"]) == ("error", "One is enough. How it is: oko status")
 
 
 def test_a_service_that_cannot_be_written(
@@ -77,9 +135,13 @@ def test_a_service_that_cannot_be_written(
 
 def test_the_launchd_agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
-    found = service.watch_service(["watch", "--", "/Users/me/My Photos"], log_folder=tmp_path)
+    words, environment = ["watch", "--", "/Users/me/My Photos"], {"OKO_DEVICE": "cpu", "HOME": "/Users/me"}
+    found = service.watch_service(words, default_folder({}), environment)
     assert found.path.name == "photos.oko.watch.plist"
     agent = plistlib.loads(found.text.encode())
+    assert (agent["Label"], agent["EnvironmentVariables"]) == ("photos.oko.watch", {"OKO_DEVICE": "cpu"})
+    other = service.watch_service(words, tmp_path, environment)
+    assert plistlib.loads(other.text.encode())["Label"] == other.path.stem != found.path.stem
     assert agent["ProgramArguments"] == [sys.executable, "-m", "oko", "watch", "--", "/Users/me/My Photos"]
     assert agent["RunAtLoad"] is True
 
@@ -164,10 +226,10 @@ def test_a_failed_and_a_killed_job_are_told_apart(tmp_path: Path) -> None:
 def test_trouble_is_shown_by_status(library: SmallLibrary, capsys: pytest.CaptureFixture[str]) -> None:
     trouble = {"message": "the disk is full", "hint": "Free some space", "since": jobs.utc_now()}
     with jobs.telling(library.folder, "watch") as job:
-        job.tell(phase="working", waiting=1200, folders_watched=3, trouble=trouble)
+        job.tell(phase="working", waiting=1200, folders_watched=1, trouble=trouble)
         assert library.oko("status") == exits.DONE
         out = capsys.readouterr().out
-        assert "1,200 files to do, 3 folders watched" in out
+        assert "1,200 files to do, 1 folder watched" in out
         assert "trouble (now): the disk is full. Free some space." in out
         assert library.oko("status", "--json") == exits.DONE
         found = json.loads(capsys.readouterr().out)
@@ -235,6 +297,30 @@ def test_what_goes_wrong_in_the_background_is_told_by_status(
         assert spawned[0].wait(600) == exits.FAILED
     wait_for(lambda: "Indexing" in dict(jobs.status_rows(library.folder)))
     assert "another process is writing" in dict(jobs.status_rows(library.folder))["Indexing"]
+
+
+def test_of_two_started_at_once_the_late_one_does_not_speak_for_the_other(
+    library: SmallLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oko import background
+
+    with jobs.telling(library.folder, "index") as job:
+        job.tell(phase="index", at_once=True)
+        path = jobs.job_path(library.folder, "index")
+        path.write_text(json.dumps({**json.loads(path.read_text()), "pid": os.getppid(), "began": began()}))
+        background._tell_failure(library.folder, "another process is writing")
+        found = jobs.read_job(library.folder, "index")
+        assert found is not None
+        assert (found["running"], found["pid"], found["error"]) == (True, os.getppid(), None)
+    background._tell_failure(library.folder, "another process is writing")
+    assert "another process is writing" in dict(jobs.status_rows(library.folder))["Indexing"]
+
+
+def began() -> float:
+    """When our parent began."""
+    import psutil
+
+    return float(psutil.Process(os.getppid()).create_time())
 
 
 def test_wrong_paths_are_said_at_once(library: SmallLibrary, spawned: list[Any]) -> None:

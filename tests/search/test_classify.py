@@ -41,8 +41,14 @@ def test_the_best_labels_come_first() -> None:
 
 
 def test_labels_are_stripped_and_repeated_ones_count_once() -> None:
-    classifier = Classifier(ENCODER, [" red", "red", "", "kočka "], templates=TEMPLATES)
+    classifier = Classifier(ENCODER, [" red", "red", "", "Red", "kočka ", "KOČKA"], templates=TEMPLATES)
     assert classifier.labels == ["red", "kočka"]
+
+
+def test_remembered_vectors_serve() -> None:
+    vectors = ENCODER.encode_texts(["a", "b"])
+    classifier = Classifier(ENCODER, ["x", "y"], templates=TEMPLATES, embed=lambda labels: vectors)
+    np.testing.assert_allclose(np.diag(classifier.cosines(vectors)), 1, atol=1e-6)
 
 
 def test_a_single_label_is_certain() -> None:

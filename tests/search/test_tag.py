@@ -20,6 +20,7 @@ from search.tag import (
     probability,
     prompts_of,
     related_matrix,
+    with_implied,
 )
 
 ENCODER = FakeEncoder()
@@ -102,11 +103,29 @@ def test_a_faint_tag_is_not_suggested_however_common() -> None:
     assert logits[0, 0] < 0 < logits[0, 1]
 
 
+def test_what_a_tag_implies_is_at_least_as_probable() -> None:
+    vocabulary = Vocabulary(
+        (
+            TagSpec("girl", implies=("child",)),
+            TagSpec("child", implies=("person",)),
+            TagSpec("person"),
+            TagSpec("sea"),
+        )
+    )
+    pairs = [(vocabulary.names.index(a), vocabulary.names.index(b)) for a, b in vocabulary.implications()]
+    logits = np.array([[2, -1, 0.5, 1], [-3, 1, 4, 0]], np.float32)
+    np.testing.assert_array_equal(with_implied(logits, pairs), [[2, 2, 2, 1], [-3, 1, 4, 0]])
+    np.testing.assert_array_equal(with_implied(logits, []), logits)
+
+
 def test_the_best_are_chosen_and_not_too_many() -> None:
     logits = np.linspace(-3, 3, 100, dtype=np.float32)[None].repeat(2, axis=0)
     logits[1] = -5
     first, second = choose(logits, least=0.5)
     assert [position for position, _ in first] == list(range(99, 99 - MOST_TAGS, -1))
     assert first[0][1] == pytest.approx(float(probability(np.float32(3))))
+    assert choose(np.array([[30.0]], np.float32), least=0.995)[0][0][1] == pytest.approx(
+        0.99
+    )  # never certain
     assert second == []
     assert len(choose(logits, least=0.95)[0]) < MOST_TAGS

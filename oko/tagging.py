@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from library.vocabulary import Vocabulary, load_vocabulary
 from oko import assemble
 from oko.context import Context
 from oko.deciding import find_photos, write_decisions
+from oko.prompts import PromptsAhead
 from oko.tagnames import TagNames
 from oko.transfers import transfer_bar
 from search.tagger import Tagger, TagReport, taught, teach
@@ -46,6 +49,7 @@ class TaggedPhoto:
     id: int
     path: Path
     tags: tuple[Tag, ...]
+    is_tagged: bool = True  # False: nothing was ever suggested for it
 
 
 def vocabulary_of(config: Config) -> Vocabulary:
@@ -63,37 +67,58 @@ def make_tagger(
 ) -> Tagger:
     """What suggests tags in one library with one model; `vocabulary` saves reading it from the settings again."""
 
-    def texts() -> Encoder:
-        found = encoder()
-        if found.stamp != stamp:
-            raise ModelMismatch(
-                f"the photos were embedded by another state of {stamp.name} than the one that is installed",
-                hint="Embed them again: oko index",
-            )
-        return found
-
-    return Tagger(store, stamp, texts, vocabulary or vocabulary_of(config), least=config.tag_threshold)
+    return Tagger(
+        store,
+        stamp,
+        lambda: _of_state(encoder(), stamp),
+        vocabulary or vocabulary_of(config),
+        least=config.tag_threshold,
+    )
 
 
 def tag_library(context: Context) -> tuple[TagReport, float]:
     """Suggest tags for all photos from their stored vectors. Returns the report and the seconds it took."""
-    with assemble.writing(context.folder, context.config, purpose=context.purpose) as store:
-        tagger = _tagger(context, store)
+    with _tagging(context) as tagger:
         started = time.monotonic()
         with transfer_bar(context, "Tagging") as progress:
             report = tagger.tag_all(progress)
         return report, time.monotonic() - started
 
 
-def _tagger(context: Context, store: Store) -> Tagger:
-    spec = assemble.choose_model(context.folder, context.config, store, context.note)
-    stamp = _stamp(context, store, spec)
+@contextmanager
+def _tagging(context: Context) -> Iterator[Tagger]:
+    """The library opened for writing, after the words of the tags were read without holding its lock."""
+    folder, config = context.folder, context.config
 
+    def open_reader() -> AbstractContextManager[Store]:
+        return assemble.reading(folder, config)
+
+    def open_writer() -> AbstractContextManager[Store]:
+        return assemble.writing(folder, config, purpose=context.purpose)
+
+    with open_reader() as store:
+        spec = assemble.choose_model(folder, config, store, context.note)
+        stamp = _stamp(context, store, spec)
+
+    @functools.cache
     def encoder() -> Encoder:
         context.note("Reading the tags; the library remembers them for this model.")
-        return assemble.make_encoder(spec, context.config)
+        return _of_state(assemble.make_encoder(spec, config), stamp)
 
-    return make_tagger(store, context.config, stamp, encoder)
+    vocabulary = vocabulary_of(config)
+    with transfer_bar(context, "Reading the tags") as progress:
+        PromptsAhead(open_reader, open_writer, stamp, encoder, vocabulary).all(progress)
+    with open_writer() as store:
+        yield make_tagger(store, config, stamp, encoder, vocabulary=vocabulary)
+
+
+def _of_state(encoder: Encoder, stamp: ModelStamp) -> Encoder:
+    if encoder.stamp != stamp:
+        raise ModelMismatch(
+            f"the photos were embedded by another state of {stamp.name} than the one that is installed",
+            hint="Embed them again: oko index",
+        )
+    return encoder
 
 
 def _stamp(context: Context, store: Store, spec: ModelSpec) -> ModelStamp:
@@ -137,7 +162,8 @@ def learn(
             )
         write_decisions(store, name, ids, CONFIRMED)
         teach(store, name)
-        report = _tagger(context, store).tag_all()
+    with _tagging(context) as tagger:
+        report = tagger.tag_all()
     return name, len(ids) or confirmed, report
 
 
@@ -172,11 +198,14 @@ def show(context: Context, photos: Sequence[str]) -> list[TaggedPhoto]:
         ids = list(named)
         with store.catalog.reading() as c:
             tags, files = reading.photo_tags(c, ids), reading.photo_files(c, ids)
+            own = library_model(store)
+            never = tagging.never_tagged_of(c, own[0], ids) if own else set()
     return [
         TaggedPhoto(
             key,
             named[key] or files[key][0][0],
             tuple(Tag(t.name, t.score, t.state) for t in _in_order(tags.get(key, []))),
+            key not in never,
         )
         for key in ids
         if key in files

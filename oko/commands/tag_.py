@@ -245,7 +245,7 @@ def _show(args: argparse.Namespace, context: Context) -> int:
             score = "" if tag.score is None else f"  {tag.score:.2f}"
             context.result(f"  {tag.state:<9}  {tag.name}{score}")
         if not photo.tags:
-            context.result("  no tags")
+            context.result("  no tags" if photo.is_tagged else "  not tagged yet: oko tag")
     return exits.DONE
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,45 @@ def test_a_folder_is_not_taken_by_accept(library: SmallLibrary, capfd: pytest.Ca
 def test_the_path_that_was_asked_for_is_shown(library: SmallLibrary, ask: Ask) -> None:
     (photo,) = ask("tag", "--show", library.photos / "sub" / "copy.jpg")["photos"]
     assert Path(photo["path"]).name == "copy.jpg"
+
+
+def test_a_photo_that_was_never_tagged_says_so(
+    library: SmallLibrary, capfd: pytest.CaptureFixture[str]
+) -> None:
+    library.oko("tag", "--show", library.photos / "blue.jpg")
+    assert "not tagged yet: oko tag" in capfd.readouterr().out
+    library.oko("tag")
+    library.oko("tag", "--show", library.photos / "blue.jpg")
+    assert "not tagged yet" not in capfd.readouterr().out
+
+
+def test_the_words_are_read_before_the_lock_is_taken(
+    library: SmallLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oko import assemble, prompts
+    from search import tag
+
+    held: list[bool] = []
+    is_open = False
+    real_writing, real_embed = assemble.writing, tag.embed_prompts
+
+    @contextlib.contextmanager
+    def writing(*args: Any, **options: Any) -> Iterator[Any]:
+        nonlocal is_open
+        with real_writing(*args, **options) as store:
+            is_open = True
+            yield store
+            is_open = False
+
+    def embed(*args: Any) -> Any:
+        held.append(is_open)
+        return real_embed(*args)
+
+    monkeypatch.setattr(assemble, "writing", writing)
+    monkeypatch.setattr(prompts, "embed_prompts", embed)
+    assert library.oko("tag") == 0
+    assert held
+    assert not any(held)
 
 
 def test_sentences_count_as_people_do(library: SmallLibrary, capfd: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,11 @@ class RecipeSettings:
     # losses, input dropout 0.3, pairs mixed: these three 28.1 / 73.3, the first alone 27.2 / 73.3, with vi_gloss at
     # 0.5 besides 27.0 / 71.9: it stays out, and so no photo without a clear licence is learnt from.
     data_photos: Shares = (("flickr8k", 1.0), ("coco_human", 1.0), ("coco_vqa", 0.3))
-    data_texts: tuple[str, ...] = ("flickr8k", "coco_human", "coco_vqa")  # whose captions the text tower learns
+    data_texts: tuple[str, ...] = (
+        "flickr8k",
+        "coco_human",
+        "coco_vqa",
+    )  # whose captions the text tower learns
     data_words: tuple[str, ...] = ("flickr8k", "coco_human")  # captions people wrote: the vocabulary's
     data_classes: str = "tinyimagenet"  # photos with a WordNet number each
     data_labels: str = "caltech101"  # photos with a label each

@@ -36,7 +36,7 @@ PHOTOS = {
     ),
     "sklearn": ("datasets/images", ("china.jpg", "flower.jpg")),
 }
-QUERIES = ("a cat", "a motorcycle", "a flower in the garden", "a page of text", "kočka")
+QUERIES = ("a cat", "a motorcycle", "a flower in the garden", "a temple by a lake", "kočka")
 LABELS = (
     "a cat",
     "a person",

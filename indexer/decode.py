@@ -6,12 +6,9 @@ import dataclasses
 import hashlib
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +19,6 @@ from library.errors import FileChanging, PictureError
 from library.records import FailedFile, FileStamp, FileState, ImageFacts, KnownPhoto
 
 log = logging.getLogger(__name__)
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +97,3 @@ def _failure(stamp: FileStamp, error: PictureError) -> FailedFile:
     refused = isinstance(error.__cause__, OSError) and error.__cause__.errno is not None
     passing = refused or isinstance(error, FileChanging)
     return FailedFile(stamp, FileState.FAILED if passing else FileState.UNREADABLE, reason)
-
-
-def ordered_map(function: Callable[[A], B], items: Iterable[A], *, workers: int, ahead: int) -> Iterator[B]:
-    """`map` in threads: results in order, at most `ahead` items under way; leaving early cancels the rest."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="oko-decode")
-    under_way: deque[Future[B]] = deque()
-    try:
-        for item in items:
-            under_way.append(pool.submit(function, item))
-            if len(under_way) >= ahead:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

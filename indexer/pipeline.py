@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.changes import Changes, compare
-from indexer.decode import Decoder, Limits, Prepared, ordered_map
+from indexer.decode import Decoder, Limits, Prepared
 from indexer.embed import embed
 from indexer.scan import Rules, Scan, ScanLog
 from indexer.targets import NO_ID, Target, planned_targets, targets_for
+from library.ahead import ordered_map
 from library.catalog import reading
 from library.encoder import Encoder
 from library.records import (

@@ -5,21 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from library.errors import UsageError
 from library.records import display_path
 from oko.aligned import columns
 from oko.context import Context
+from oko.phases import phase_bar
 from oko.progress import clock
 from oko.trained import say_problems
-from training.clip import Progress
 from training.recipe.rebuild import Places, Rebuild, Rebuilt, is_finished, require_packages
 from training.recipe.settings import RecipeSettings, small, with_changes
 
@@ -45,7 +40,7 @@ def build(context: Context, args: argparse.Namespace) -> None:
         )
     require_packages()
     settings = make_settings(args)
-    with _bars(context) as told:
+    with phase_bar(context, _title) as told:
         rebuilt = Rebuild(places, settings, told).run()
     say_problems(context, rebuilt.problems)
     if args.json:
@@ -98,32 +93,6 @@ def _as_json(rebuilt: Rebuilt) -> dict[str, Any]:
         "figures": rebuilt.figures,
         "problems": problems,
     }
-
-
-@contextmanager
-def _bars(context: Context) -> Iterator[Any]:
-    """A bar with the time left for each step on a terminal; elsewhere a line when a step begins."""
-    columns_ = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[loss]}"),
-    )
-    is_hidden = context.quiet or not context.notes.is_terminal
-    with Bar(*columns_, console=context.notes, disable=is_hidden) as bar:
-        tasks: dict[str, Any] = {}
-
-        def told(progress: Progress) -> None:
-            if progress.phase not in tasks:
-                name = _title(progress.phase)
-                tasks[progress.phase] = bar.add_task(name, total=progress.total, loss="")
-                if is_hidden:
-                    context.note(name)
-            loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
-            bar.update(tasks[progress.phase], completed=progress.done, loss=loss)
-
-        yield told
 
 
 def _title(phase: str) -> str:

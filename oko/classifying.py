@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.decode import Decoder, Prepared, ordered_map
+from indexer.decode import Decoder, Prepared
 from indexer.scan import Scan
+from library.ahead import ordered_map
 from library.catalog import Connection, reading
 from library.encoder import Encoder
 from library.errors import UsageError

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from library.clip import load_clip
 from library.devices import choose_device
@@ -23,8 +19,9 @@ from oko import assemble
 from oko.aligned import count
 from oko.context import Context
 from oko.modelling import fetch
+from oko.phases import phase_bar
 from oko.trained import Sheet, say_problems, show, write_curves
-from training.clip import ClipRun, Listeners, Progress, Trained, checkpoint_file
+from training.clip import ClipRun, Listeners, Trained, checkpoint_file
 from training.learner import Teacher
 from training.options import ClipOptions
 from training.photos import Identified, Problem, Split, identify, split, without
@@ -50,7 +47,7 @@ def train_clip(context: Context, args: argparse.Namespace) -> None:
     sheet = Sheet(args.queries)
     spec = _resolve(context, registry, args.start)
     divided, problems = _photos(context, args)
-    with _bar(context) as told:
+    with phase_bar(context, _PHASES.__getitem__) as told:
         run = _make_run(context, args, registry, spec, divided, options, folder, Listeners(told, sheet.look))
         trained = run.run(resume=args.resume)
     trained.problems[:0] = problems
@@ -153,28 +150,3 @@ def _make_run(
 
 def _summary(spec: ModelSpec, trained: Trained) -> str:
     return f"{spec.name}, trained further on {count(trained.photos, 'photo')} of your own"
-
-
-@contextmanager
-def _bar(context: Context) -> Iterator[Any]:
-    """A bar with the time left on a terminal, nothing elsewhere; call what it gives with each Progress."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[loss]}"),
-    )
-    is_hidden = context.quiet or not context.notes.is_terminal
-    with Bar(*columns, console=context.notes, disable=is_hidden, transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def told(progress: Progress) -> None:
-            if progress.phase not in tasks:
-                for task in tasks.values():
-                    bar.update(task, visible=False)
-                tasks[progress.phase] = bar.add_task(_PHASES[progress.phase], total=progress.total, loss="")
-            loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
-            bar.update(tasks[progress.phase], completed=progress.done, loss=loss)
-
-        yield told

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -137,23 +135,6 @@ def open_photo(photo: Photo, *, side_px: int) -> Image.Image | Problem:
 def threads() -> int:
     """How many threads decode."""
     return max(2, os.cpu_count() or 1)
-
-
-def mapped_ahead(
-    pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], ahead: int
-) -> Iterator[R]:
-    """`work` of each item in their order, at most `ahead` of them begun before they are asked for."""
-    waiting: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for each in waiting:
-            each.cancel()
 
 
 def _plain(text: str) -> str:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from library.ahead import ordered_map
 from library.weights import write_atomically
-from training.data import Draw, mapped_ahead, open_photo, threads, view_of, view_seed
+from training.data import Draw, open_photo, threads, view_of, view_seed
 from training.photos import Photo, Problem
 from training.towers import Towers
 
@@ -57,14 +58,14 @@ class PixelInputs:
 
     def batches(self, draws: Iterator[Draw]) -> Iterator[Batch]:
         """Pixels through the frozen layers, if there are any; each view is another random part of the photo."""
-        with ThreadPoolExecutor(threads()) as pool, ThreadPoolExecutor(1) as collector:
+        with ThreadPoolExecutor(threads()) as pool:
 
             def collect(draw: Draw) -> Batch:
                 return _gathered(
                     draw, list(pool.map(lambda row: self._pixels(draw, row), range(len(draw.photos))))
                 )
 
-            for batch in mapped_ahead(collector, collect, draws, 2):
+            for batch in ordered_map(collect, draws, workers=1, ahead=2):
                 yield self._through_frozen(batch)
 
     def _pixels(self, draw: Draw, row: int) -> Tensor | Problem:
@@ -214,10 +215,9 @@ def _pixel_chunks(
         return torch.stack([towers.clip.preprocess(each) for each in shown])
 
     many = max(1, _CHUNK // views)
-    with ThreadPoolExecutor(threads()) as pool:
-        stream = mapped_ahead(pool, pixels, range(len(photos)), 2 * many)
-        for start in range(0, len(photos), many):
-            yield start, [next(stream) for _ in range(min(many, len(photos) - start))]
+    stream = ordered_map(pixels, range(len(photos)), workers=threads(), ahead=2 * many)
+    for start in range(0, len(photos), many):
+        yield start, [next(stream) for _ in range(min(many, len(photos) - start))]
 
 
 def _frozen_views(towers: Towers, pixels: Sequence[Tensor]) -> NDArray[np.float16]:

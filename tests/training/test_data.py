@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from training.data import Captions, Draw, Order, mapped_ahead, open_photo, view_of, view_seed
+from training.data import Captions, Draw, Order, open_photo, view_of, view_seed
 from training.photos import Photo, Problem, Source
 
 PHOTOS = [
@@ -85,18 +83,3 @@ def test_a_picture_that_cannot_be_opened_is_a_problem(tmp_path: Path) -> None:
     found = open_photo(Photo(Source(tmp_path / "bad.jpg"), ("x",)), side_px=32)
     assert isinstance(found, Problem)
     assert "not a picture" in found.reason
-
-
-def test_work_ahead_is_bounded_and_in_order() -> None:
-    begun: list[int] = []
-
-    def work(item: int) -> int:
-        begun.append(item)
-        return item * item
-
-    with ThreadPoolExecutor(3) as pool:
-        results = mapped_ahead(pool, work, range(100), 4)
-        assert [next(results) for _ in range(10)] == [n * n for n in range(10)]
-        assert len(begun) <= 14
-        with pytest.raises(ZeroDivisionError):
-            list(mapped_ahead(pool, lambda n: 1 // (n - 2), range(5), 2))

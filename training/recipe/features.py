@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from library.ahead import ordered_map
 from library.building import quiet
 from library.clip import ClipModel
 from library.devices import cpu_has_fast_bf16
 from library.precision import make_fast
 from training.average import Tensors
-from training.data import mapped_ahead, open_photo, threads
+from training.data import open_photo, threads
 from training.photos import Photo, Problem
 from training.recipe.material import Shard
 from training.recipe.settings import RecipeSettings
@@ -145,13 +145,12 @@ class FeatureMaker:
             return self._clip.preprocess(recipe_view(image, item[0], view, self._settings))
 
         items = list(zip(shard.keys, shard.photos, strict=True))
-        with ThreadPoolExecutor(threads()) as pool:
-            stream = mapped_ahead(pool, pixels, items, _AHEAD * size)
-            for start in range(0, len(items), size):
-                found = [next(stream) for _ in range(min(size, len(items) - start))]
-                blank = torch.zeros(3, side, side)
-                unread = [row for row, each in enumerate(found) if each is None]
-                yield torch.stack([blank if each is None else each for each in found]), unread
+        stream = ordered_map(pixels, items, workers=threads(), ahead=_AHEAD * size)
+        for start in range(0, len(items), size):
+            found = [next(stream) for _ in range(min(size, len(items) - start))]
+            blank = torch.zeros(3, side, side)
+            unread = [row for row, each in enumerate(found) if each is None]
+            yield torch.stack([blank if each is None else each for each in found]), unread
 
 
 def _map_for(file: Path, middle: Tensor, rows: int) -> Half:

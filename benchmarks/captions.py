@@ -104,3 +104,10 @@ def truth(captions: Iterable[Sequence[str]], tags: Sequence[TagSpec], *, least: 
         row[[p for p, n in counts.items() if n >= min(least, len(texts))]] = True
         rows.append(row)
     return np.stack(rows)
+
+
+def counts(captions: Iterable[str], tags: Sequence[TagSpec]) -> NDArray[np.int64]:
+    """(tags,): how many of the captions name each tag."""
+    table = naming(tags)
+    found = Counter(position for caption in captions for position in named(caption, table))
+    return np.array([found[position] for position in range(len(tags))], np.int64)

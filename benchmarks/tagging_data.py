@@ -2,57 +2,89 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import tarfile
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.captions import truth
 from benchmarks.shards import DEVELOPMENT, Photo, held_out
 from library.encoder import Encoder, load_encoder
 from library.models import Registry
+from library.vocabulary import Vocabulary
+from search.tag import embed_prompts, prompts_of
 from training.splits import is_held_out
 
+CAPTIONS = "text/flickr30k_train_en.txt.gz"  # one a line, of no photo of the development split
 BATCH = 64
+F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Album:
-    """Vectors (n, D) of photos, L2 norm 1, their captions, and the model."""
+    """Vectors (n, D) of photos, L2 norm 1, and what is known about each: its captions."""
 
-    vectors: NDArray[np.float32]
+    vectors: F32
     captions: list[list[str]]
-    encoder: Encoder
+
+    def truth(self, vocabulary: Vocabulary) -> NDArray[np.bool_]:
+        """(photos, tags): which tags the captions name."""
+        return truth(self.captions, vocabulary.tags)
 
 
-def load_album(data: Path, model: str, *, development: bool) -> Album | None:
-    """The development split, or the photos that are not in it; None when they are not here."""
-    shard = data / DEVELOPMENT
-    if not shard.is_file():
+def model_for(name: str) -> Encoder:
+    """The encoder of a model in the registry."""
+    return load_encoder(Registry(Path(tempfile.gettempdir())).resolve(name))
+
+
+def load_album(data: Path, encoder: Encoder, *, shard: str = DEVELOPMENT, development: bool) -> Album | None:
+    """The held-out photos of a shard, or all others; None when they are not here."""
+    file = data / shard
+    if not file.is_file():
         return None
-    encoder = load_encoder(Registry(Path(tempfile.gettempdir())).resolve(model))
-    kept = kept_file(encoder, shard, development=development)
-    if kept.is_file():
-        with np.load(kept) as stored:
-            return Album(stored["vectors"], json.loads(str(stored["captions"])), encoder)
-    photos = held_out(shard) if development else others(shard)
-    parts = []
-    for start in range(0, len(photos), BATCH):
-        pixels = np.stack([encoder.prepare(photo.image) for photo in photos[start : start + BATCH]])
-        parts.append(encoder.encode_images(pixels))
-    album = Album(np.concatenate(parts), [photo.captions for photo in photos], encoder)
-    np.savez(kept, vectors=album.vectors, captions=json.dumps(album.captions))
-    return album
+    vectors, captions = _kept(
+        f"{encoder.stamp} {shard} {file.stat().st_size} {development}",
+        lambda: _embedded(encoder, held_out(file) if development else others(file)),
+    )
+    return Album(vectors, json.loads(captions))
 
 
-def kept_file(encoder: Encoder, shard: Path, *, development: bool) -> Path:
-    """Where the vectors of a model are kept: of exactly these weights and this file."""
-    what = f"{encoder.stamp} {shard.stat().st_size} {development}"
-    return Path(tempfile.gettempdir(), f"oko-tags-{hashlib.sha256(what.encode()).hexdigest()[:16]}.npz")
+def tag_vectors(encoder: Encoder, vocabulary: Vocabulary) -> F32:
+    """(L, D): what `search.tag.embed_prompts` gives for the vocabulary."""
+    sets = [prompts_of(tag) for tag in vocabulary.tags]
+    digest = hashlib.sha256(b"".join(each.digest for each in sets)).hexdigest()
+    return _kept(f"{encoder.stamp} {digest}", lambda: (embed_prompts(encoder, sets), ""))[0]
+
+
+def lone_captions(data: Path) -> list[str]:
+    """Captions of photos that are not here; none when the file is not here."""
+    file = data / CAPTIONS
+    return gzip.decompress(file.read_bytes()).decode().splitlines() if file.is_file() else []
+
+
+def _kept(what: str, make: Callable[[], tuple[F32, str]]) -> tuple[F32, str]:
+    """Vectors and a text, made once for exactly these weights and this file."""
+    file = Path(tempfile.gettempdir(), f"oko-tagging-{hashlib.sha256(what.encode()).hexdigest()[:16]}.npz")
+    if not file.is_file():
+        vectors, text = make()
+        np.savez(file, vectors=vectors, text=text)
+    with np.load(file) as stored:
+        return stored["vectors"], str(stored["text"])
+
+
+def _embedded(encoder: Encoder, photos: Sequence[Photo]) -> tuple[F32, str]:
+    parts = [
+        encoder.encode_images(np.stack([encoder.prepare(photo.image) for photo in photos[at : at + BATCH]]))
+        for at in range(0, len(photos), BATCH)
+    ]
+    return np.concatenate(parts), json.dumps([photo.captions for photo in photos])
 
 
 def others(shard: Path) -> list[Photo]:

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from library.errors import ConfigError
 
 SHIPPED = Path(__file__).with_name("vocabulary.toml")
@@ -38,12 +41,21 @@ class TagSpec:
     implies: tuple[str, ...] = ()  # tags that are true of every photo that has this one
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Relations:
+    """What the tags `seen` tell of the tags `told`: `weights` (S, K) float32, of the deviations of the former."""
+
+    seen: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    weights: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Tags in a fixed order, and how far one speaks for another: related[a][b] = ln(P(b | a) / P(b))."""
+    """Tags in a fixed order, and what they tell of each other."""
 
     tags: tuple[TagSpec, ...]
-    related: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    related: Relations = field(default_factory=Relations)
 
     def __len__(self) -> int:
         return len(self.tags)
@@ -84,8 +96,15 @@ class Vocabulary:
 def shipped_vocabulary() -> Vocabulary:
     """The tags that come with oko."""
     text = SHIPPED.read_text(encoding="utf-8")
-    related = json.loads(RELATIONS.read_text(encoding="utf-8"))
-    return Vocabulary(tuple(_parse(tomllib.loads(text), str(SHIPPED))), related)
+    return Vocabulary(tuple(_parse(tomllib.loads(text), str(SHIPPED))), _relations())
+
+
+def _relations() -> Relations:
+    """The shipped ones: a list of the tags that tell, and for each tag told of their weights in thousandths."""
+    content = json.loads(RELATIONS.read_text(encoding="utf-8"))
+    rows = np.array(list(content["told"].values()), np.float32) / 1000
+    weights = rows.reshape(len(content["told"]), len(content["seen"])).T
+    return Relations(tuple(content["seen"]), tuple(content["told"]), np.ascontiguousarray(weights))
 
 
 def load_vocabulary(changes: Sequence[str] = (), file: str = "") -> Vocabulary:

@@ -19,25 +19,33 @@ F32 = NDArray[np.float32]
 # Two plain wordings; more templates, or a prompt for each synonym, ranked photos worse (mean average precision over
 # 98 tags of 6,398 photos: 0.487 with the prompts of the vocabulary, 0.476 with synonyms too, 0.466 without either).
 TEMPLATES = ("{}", "a photo of {}.")
-# threshold = BASE + SLOPE * rarity(share), in deviations; fitted by benchmarks/tag_priors.py. The first pair holds for
-# a tag's own score, the second when the photo's other tags have had their say.
-OWN_BASE, OWN_SLOPE = -0.80, 1.57
-BASE, SLOPE = -2.88, 2.47
-# Log odds a deviation above the threshold is worth: a logistic fit over all tags of the same photos.
-STEEPNESS = 1.87
-# What the other tags of the photo say, against its own score.
-CONTEXT = 0.2
-# A photo's best tags are worth that many deviations more: among a thousand, the first few are rarely chance. With
-# pictures unlike those that the shares were fitted on it matters: on 620 of them precision rose from 0.38 to 0.43.
-BEST, BEST_WORTH = 3, 0.8
-# A tag is not suggested below so many deviations, nor below this part of the photo's best: where a cat is plain to
-# see, "person" at half a deviation is not there, however common people are.
-LEAST_DEVIATION, LEAST_OF_BEST = 1.0, 0.25
-FAINT = -1.0  # the most log odds of such a tag; decisions can still lift it
+# What the other tags tell is used when at least this part of the weights is there: people may leave tags out.
+ENOUGH_TOLD = 0.9
 # More suggestions than this on one photo are noise; the best stay.
 MOST_TAGS = 20
 # No score is shown higher: nothing that a model says about a photo is certain.
 HIGHEST = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a threshold follows from a tag's share: base + slope * rarity(share), in deviations of the score.
+
+    The first pair is for tags that others of the photo tell of, `lower` being what photos that a model never saw fall
+    short of those that it was fitted on; the second for tags that stand on their own score. `steepness` is what a
+    deviation above the threshold is worth in log odds.
+    """
+
+    base: float
+    slope: float
+    own_base: float
+    own_slope: float
+    lower: float
+    steepness: float
+
+
+# Written by benchmarks/tag_priors.py, for the built-in model; the scores of others have the same scale.
+FITTED = Rule(base=-1.51, slope=1.96, own_base=-0.92, own_slope=1.68, lower=0.03, steepness=1.32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +92,71 @@ def _mean(vectors: Sequence[F32]) -> F32:
 class Scorer:
     """The tags of a vocabulary as one model sees them in one library."""
 
-    def __init__(self, vocabulary: Vocabulary, vectors: F32, null: F32, numbers: F32) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, vectors: F32, null: F32, numbers: F32, rule: Rule = FITTED
+    ) -> None:
         """`vectors` (L, D) from `embed_prompts`, `null` (D,) from `null_vector`, `numbers` (2, L) from `calibrate`."""
         self.names = vocabulary.names
         self._contrast = contrast(vectors, null)
         self._mean, self._deviation = numbers
-        self._rarities = np.array([rarity(tag.share) for tag in vocabulary.tags], np.float32)
-        self._related = related_matrix(vocabulary)
+        self._told = told(vocabulary)
+        self._thresholds = thresholds(vocabulary, self._told, rule)
+        self._steepness = np.float32(rule.steepness)
         place = {name: i for i, name in enumerate(self.names)}
         self.implied = [(place[name], place[other]) for name, other in vocabulary.implications()]
 
     def logits(self, vectors: F32) -> F32:
         """Log odds of each tag for photos (n, D) of L2 norm 1: (n, L) float32; 0 is the threshold."""
-        deviations = evened((vectors @ self._contrast.T - self._mean) / self._deviation)
-        combined = in_context(deviations, self._rarities, self._related)
-        logits = STEEPNESS * (combined - (BASE + SLOPE * self._rarities))
-        faint = np.maximum(LEAST_DEVIATION, LEAST_OF_BEST * deviations.max(axis=1, keepdims=True, initial=0))
-        seen = np.asarray(np.where(deviations < faint, np.minimum(logits, FAINT), logits), np.float32)
-        return with_implied(seen, self.implied)
+        deviations = vectors @ self._contrast.T
+        deviations -= self._mean
+        deviations /= self._deviation
+        scores = self._told.scores(evened(deviations))
+        scores -= self._thresholds
+        scores *= self._steepness
+        return with_implied(scores, self.implied)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Which tags are judged by what others of the photo tell: positions (S,) that tell, positions (K,) told of."""
+
+    seen: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    weights: F32  # (S, K)
+
+    def scores(self, deviations: F32) -> F32:
+        """(n, L) deviations -> (n, L), about 0 with a deviation of 1: the columns told of read from all that tell.
+
+        A linear discriminant: a man is seen by what goes with men and not with boys, dogs or gravel, and so a tag
+        that is common is not suggested for a little of its own score alone.
+        """
+        found = deviations.copy()
+        if len(self.columns):
+            found[:, self.columns] = deviations[:, self.seen] @ self.weights
+        return found
+
+
+def told(vocabulary: Vocabulary) -> Told:
+    """What the vocabulary's relations say about its tags."""
+    place = {name: i for i, name in enumerate(vocabulary.names)}
+    relations = vocabulary.related
+    rows = [row for row, name in enumerate(relations.seen) if name in place]
+    whole = np.abs(relations.weights).sum(axis=0)
+    there = np.abs(relations.weights[rows]).sum(axis=0) >= ENOUGH_TOLD * whole
+    columns = [column for column, name in enumerate(relations.told) if name in place and there[column]]
+    return Told(
+        np.array([place[relations.seen[row]] for row in rows], np.int64),
+        np.array([place[relations.told[column]] for column in columns], np.int64),
+        relations.weights[np.ix_(rows, columns)],
+    )
+
+
+def thresholds(vocabulary: Vocabulary, relations: Told, rule: Rule = FITTED) -> F32:
+    """The score (L,) from which each tag is suggested; the rarer a tag, the higher."""
+    rarities = np.array([rarity(tag.share) for tag in vocabulary.tags])
+    found = rule.own_base + rule.own_slope * rarities
+    found[relations.columns] = rule.base - rule.lower + rule.slope * rarities[relations.columns]
+    return found.astype(np.float32)
 
 
 def with_implied(logits: F32, implied: Sequence[tuple[int, int]]) -> F32:
@@ -124,22 +179,6 @@ def evened(deviations: F32) -> F32:
     return np.asarray(deviations / (0.5 * spread + 0.5), np.float32)
 
 
-def in_context(deviations: F32, rarities: F32, related: F32) -> F32:
-    """Deviations (n, L) with what the photo's other tags say, as far as they seem to be there, added.
-
-    A step of naive Bayes: `related` (L, L) holds ln(P(b | a) / P(b)).
-    """
-    knows = np.flatnonzero((related != 0).any(axis=0) | (related != 0).any(axis=1))  # a fifth of all tags
-    own = STEEPNESS * (deviations[:, knows] - (OWN_BASE + OWN_SLOPE * rarities[knows]))
-    chances = probability(np.asarray(own, np.float32))
-    found = deviations.copy()
-    found[:, knows] += CONTEXT * (chances @ related[np.ix_(knows, knows)])
-    if deviations.shape[1] > 10 * BEST:  # of a handful of tags, some are always the best
-        edge = -np.partition(-deviations, BEST - 1, axis=1)[:, BEST - 1 : BEST]
-        found = found + BEST_WORTH * (deviations >= edge)
-    return np.asarray(found, np.float32)
-
-
 def contrast(vectors: F32, null: F32) -> F32:
     """Tag vectors (L, D) with the null vector (D,) taken away: what is scored with."""
     return np.asarray(vectors - null, np.float32)
@@ -148,17 +187,6 @@ def contrast(vectors: F32, null: F32) -> F32:
 def probability(logits: F32) -> F32:
     """1 / (1 + exp(-logits)), element by element."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float32)
-
-
-def related_matrix(vocabulary: Vocabulary) -> F32:
-    """R[a, b] = what tag a says about tag b, 0 where nothing is known: (L, L)."""
-    place = {name: i for i, name in enumerate(vocabulary.names)}
-    matrix = np.zeros((len(place), len(place)), np.float32)
-    for name, others in vocabulary.related.items():
-        for other, weight in others.items():
-            if name in place and other in place:
-                matrix[place[name], place[other]] = weight
-    return matrix
 
 
 def choose(logits: F32, *, least: float) -> list[list[tuple[int, float]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from library.errors import ConfigError
@@ -33,11 +34,12 @@ def test_about_a_thousand_tags_in_groups() -> None:
 
 
 def test_relations_are_between_shipped_tags() -> None:
-    names = set(SHIPPED.names)
-    assert set(SHIPPED.related) <= names
-    assert {other for others in SHIPPED.related.values() for other in others} <= names
-    assert SHIPPED.related["surfer"]["wave"] > 1
-    assert SHIPPED.related["swimming pool"]["swimming"] > 1
+    relations = SHIPPED.related
+    assert set(relations.told) <= set(relations.seen) <= set(SHIPPED.names)
+    assert relations.weights.shape == (len(relations.seen), len(relations.told))
+
+    own = [relations.weights[relations.seen.index(n), k] for k, n in enumerate(relations.told)]
+    assert float(np.median(own)) > 5 * float(np.median(np.abs(relations.weights)))
 
 
 def test_implications_are_between_shipped_tags_and_follow_each_other() -> None:

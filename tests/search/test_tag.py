@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 
 from library.fakes import FakeEncoder
-from library.vocabulary import TagSpec, Vocabulary
-from search.calibration import calibrate
+from library.vocabulary import Relations, TagSpec, Vocabulary
+from search.calibration import calibrate, rarity
 from search.tag import (
     MOST_TAGS,
+    Rule,
     Scorer,
     choose,
     contrast,
     embed_prompts,
     evened,
-    in_context,
     null_vector,
     probability,
     prompts_of,
-    related_matrix,
+    thresholds,
+    told,
     with_implied,
 )
 
@@ -76,16 +77,35 @@ def test_the_photos_colour_is_its_tag() -> None:
     assert (best[:, :4] == np.arange(4)).all()
 
 
-def test_context_adds_what_present_tags_say() -> None:
-    names = [f"tag {n}" for n in range(6)]
-    vocabulary = Vocabulary(tuple(map(TagSpec, names)), {"tag 0": {"tag 1": 2.0, "tag 2": -2.0, "gone": 9.0}})
-    matrix = related_matrix(vocabulary)
-    assert matrix.shape == (6, 6)
-    assert matrix.sum() == 0
-    deviations = np.array([[9.0, 1, 1, 1, 1, 1], [-9.0, 1, 1, 1, 1, 1]], np.float32)
-    found = in_context(deviations, np.full(6, 2.0, np.float32), matrix)
-    assert found[0, 1] > found[0, 3] > found[0, 2]
-    np.testing.assert_allclose(found[1], deviations[1], atol=0.01)
+def related(*, without: tuple[str, ...] = ()) -> Vocabulary:
+    """`walk` is told of by itself and by `dog`, `cat` speaks against it; `sea` stands on its own."""
+    weights = np.array([[0.5], [1.0], [-0.5]], np.float32)
+    names = [name for name in ("sea", "dog", "walk", "cat") if name not in without]
+    relations = Relations(("walk", "dog", "cat"), ("walk",), weights)
+    return Vocabulary(tuple(map(TagSpec, names)), relations)
+
+
+def test_a_tag_that_others_tell_of_is_read_from_them() -> None:
+    deviations = np.array([[3.0, 2.0, 1.0, 0.0], [3.0, 0.0, 1.0, 4.0]], np.float32)
+    found = told(related()).scores(deviations)
+    np.testing.assert_allclose(found, [[3, 2, 2.5, 0], [3, 0, -1.5, 4]])
+    assert deviations[0, 2] == 1  # the deviations are left as they are
+
+
+def test_relations_are_not_used_where_too_much_of_them_is_gone() -> None:
+    """People may leave tags out: what is left of the weights would tell something else."""
+    vocabulary = related(without=("dog",))
+    deviations = np.array([[3.0, 1.0, 0.0]], np.float32)
+    np.testing.assert_array_equal(told(vocabulary).scores(deviations), deviations)
+    assert len(told(related(without=("sea",))).columns) == 1
+
+
+def test_each_kind_of_tag_has_its_rule() -> None:
+    rule = Rule(base=1.0, slope=2.0, own_base=10.0, own_slope=0.0, lower=0.5, steepness=1.0)
+    vocabulary = related()
+    found = thresholds(vocabulary, told(vocabulary), rule)
+    np.testing.assert_allclose(found[[0, 1, 3]], 10)
+    assert found[2] == pytest.approx(1 - 0.5 + 2 * rarity(vocabulary.tags[2].share))
 
 
 def test_a_photo_with_flat_scores_is_helped_and_a_loud_one_is_not() -> None:
@@ -93,14 +113,6 @@ def test_a_photo_with_flat_scores_is_helped_and_a_loud_one_is_not() -> None:
     before, after = values.std(axis=1), evened(values).std(axis=1)
     assert after[0] > before[0]
     assert after[1] < before[1]
-
-
-def test_a_faint_tag_is_not_suggested_however_common() -> None:
-    vocabulary = Vocabulary((TagSpec("common", share=0.9), TagSpec("plain", share=0.9)))
-    numbers = np.array([[0.0, 0.0], [0.1, 0.1]], np.float32)
-    scorer = Scorer(vocabulary, np.eye(2, 8, dtype=np.float32), np.zeros(8, np.float32), numbers)
-    logits = scorer.logits(np.array([[0.02, 0.99, 0, 0, 0, 0, 0, 0]], np.float32))
-    assert logits[0, 0] < 0 < logits[0, 1]
 
 
 def test_what_a_tag_implies_is_at_least_as_probable() -> None:

@@ -1,1 +1,1 @@
-"""Painting new pictures from words with VQGAN and CLIP. Nothing of it is written yet; it will live here."""
+"""Painting new pictures from words with VQGAN and CLIP. An iterator of steps; whoever calls it saves."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +15,21 @@ if TYPE_CHECKING:
     import torch
 
 _NAMED = 4  # keys named in an error; enough to recognise the architecture that the file was made for
+_REFUSED = re.compile(r"GLOBAL ([\w.]+)")  # how torch's error names the object that it would not make
 
 
-def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of a checkpoint, on the CPU, in the file's own dtypes.
+def read_checkpoint(path: Path, *, stand_ins: Sequence[type] = ()) -> dict[str, torch.Tensor]:
+    """Every tensor of a checkpoint, on the CPU, in the file's own dtypes, read from the disk when it is used.
 
     Reads .safetensors, and anything else as a torch file with `weights_only=True`, so that no code in
     it can run. A training checkpoint ({"state_dict": ...}) and the "module." prefix of distributed
-    training are unwrapped.
+    training are unwrapped. `stand_ins` are classes of ours that are made in place of those of the same module and
+    name in the file: a training program's own objects, which nobody needs here.
     Raises ModelUnavailable when the file cannot be read and WeightsInvalid when it is not sound or not safe.
     """
     if not path.is_file():
         raise ModelUnavailable(f"the weights file {path} does not exist")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, stand_ins)
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     return _tensors(content, path)
@@ -66,14 +71,20 @@ def _read_safetensors(path: Path) -> Any:
         ) from error
 
 
-def _read_torch(path: Path) -> Any:
+def _read_torch(path: Path, stand_ins: Sequence[type]) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped, what is not used (an optimiser's state is twice the weights) never comes into memory.
+        with torch.serialization.safe_globals(list(stand_ins)):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
+        refused = _REFUSED.search(str(error))
+        why = (
+            f"it holds {refused[1]}, which could run code" if refused else "it is damaged, or could run code"
+        )
         raise WeightsInvalid(
-            f"{path} is not a plain weights file: it is damaged, or it holds objects that could run code",
+            f"{path} is not a plain weights file: {why}",
             hint="Save the weights as .safetensors, or as a torch file that holds tensors only.",
         ) from error
     except PermissionError as error:

@@ -20,6 +20,7 @@ from library.extras import how_to_install
 from library.presets import (
     BUILTIN,
     BUILTIN_NAME,
+    BUILTIN_VQGAN_NAME,
     HUB_PREFIX,
     PRESETS,
     RECOMMENDED_PRESET,
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 MODELS_FILE = "models.json"
 _FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_TAKEN = frozenset({"auto", BUILTIN_NAME, *PRESETS})
+_TAKEN = frozenset({"auto", BUILTIN_NAME, BUILTIN_VQGAN_NAME, *PRESETS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +112,24 @@ class Registry:
         Raises UsageError (name not allowed or taken, no library), ModelUnavailable (no such file),
         UnknownModel (architecture), WeightsInvalid (does not fit, not sound, unsafe), ConfigError.
         """
-        name = name.strip()
-        self.require_free(name)
-        path = weights.expanduser().absolute()
-        if not path.exists():
-            raise ModelUnavailable(f"the weights file {path} does not exist")
-        spec = ModelSpec(
-            name=name, source="local", kind=kind, arch=arch.strip(), weights=path, summary=summary
-        )
         if check is None and kind != "clip":
             raise UsageError(f"no way to check the weights of a {kind} model was given")
-        (check or _check_clip)(spec)
+        spec = ModelSpec(
+            name=name, source="local", kind=kind, arch=arch.strip(), weights=weights, summary=summary
+        )
+        return self.register(spec, check or _check_clip)
+
+    def register(self, spec: ModelSpec, check: Callable[[ModelSpec], object]) -> ModelSpec:
+        """Adds a local model as described, after `check` has loaded it or raised; errors as `add`."""
+        name = spec.name.strip()
+        self.require_free(name)
+        assert spec.weights is not None, "a local model says where its weights lie"
+        path, config = spec.weights.expanduser().absolute(), spec.config
+        if not path.exists():
+            raise ModelUnavailable(f"the weights file {path} does not exist")
+        config = config.expanduser().absolute() if config is not None else None
+        spec = replace(spec, name=name, weights=path, config=config)
+        check(spec)
         self._save({**self._added(), name: spec})
         return spec
 
@@ -263,6 +271,7 @@ def _to_row(spec: ModelSpec) -> dict[str, str]:
         "arch": spec.arch,
         "weights": str(spec.weights),  # bytes that are no UTF-8 are lone surrogates, which JSON escapes
         "summary": spec.summary,
+        **({"config": str(spec.config)} if spec.config is not None else {}),
     }
 
 
@@ -275,6 +284,7 @@ def _from_row(row: dict[str, Any]) -> ModelSpec:
         kind=row["kind"],
         arch=row["arch"],
         weights=Path(row["weights"]),
+        config=Path(row["config"]) if row.get("config") else None,
         summary=row.get("summary", ""),
     )
 

@@ -13,6 +13,7 @@ Kind = Literal["clip", "vqgan"]
 Source = Literal["builtin", "preset", "open_clip", "hub", "local"]
 
 BUILTIN_NAME = "builtin"
+BUILTIN_VQGAN_NAME = "builtin-vqgan"
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 RECOMMENDED_PRESET = "balanced"
 HUB_PREFIX = "hf-hub:"
@@ -33,6 +34,7 @@ class ModelSpec:
     arch: str = ""
     pretrained: str = ""
     weights: Path | None = None
+    config: Path | None = None  # what describes the weights of a VQGAN, where it does not lie beside them
     repo: str = ""  # "org/name" on the model hub; empty when only open_clip knows it
     download_bytes: int | None = None
     summary: str = ""

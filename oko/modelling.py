@@ -22,7 +22,7 @@ from library.overview import indexed_folders
 from library.records import IndexReport, display_path
 from library.store import Store
 from library.weights import has_transformers, require_transformers
-from oko import assemble, indexing
+from oko import assemble, indexing, vqgans
 from oko.aligned import count, print_rows, size
 from oko.context import Context
 from oko.progress import clock
@@ -47,6 +47,13 @@ def add(context: Context, name: str, arch: str, weights: Path) -> None:
     create_folder(context.folder)
     spec = Registry(context.folder).add(name, arch=arch, weights=weights)
     context.note(f"Added {spec.name} ({spec.arch}). Search with it: oko models use {spec.name}")
+
+
+def add_vqgan(context: Context, name: str, weights: Path, config: Path | None) -> None:
+    """Give a VQGAN's weights file a name, after loading it once. Raises ModelError, UsageError."""
+    create_folder(context.folder)
+    spec = vqgans.register(Registry(context.folder), name, weights, config)
+    context.note(f"Added {spec.name} ({spec.arch}). Paint with it: oko generate --vqgan {spec.name} PROMPT")
 
 
 def remove(context: Context, name: str) -> None:
@@ -114,7 +121,7 @@ def _facts(row: dict[str, Any]) -> str:
 def _rows(context: Context) -> list[dict[str, Any]]:
     own, counts = _used(context)
     registry = Registry(context.folder)
-    specs = registry.list()
+    specs = [*registry.list(), *vqgans.builtin()]
     named = {spec.canonical_name for spec in specs}
     specs += [registry.resolve(name) for name in counts if name not in named and "/" in name]
     return [_row(registry, spec, own, counts.get(spec.canonical_name, 0)) for spec in specs]

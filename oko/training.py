@@ -43,9 +43,9 @@ def train_clip(context: Context, args: argparse.Namespace) -> None:
     registry = Registry(context.folder)
     registry.require_free(args.name)
     folder = (args.out or context.folder / "models" / args.name).expanduser().absolute()
-    _check_folder(folder, resume=args.resume)
+    check_folder(folder, resume=args.resume)
     sheet = Sheet(args.queries)
-    spec = _resolve(context, registry, args.start)
+    spec = resolve_clip(context, registry, args.start)
     divided, problems = _photos(context, args)
     with phase_bar(context, _PHASES.__getitem__) as told:
         run = _make_run(context, args, registry, spec, divided, options, folder, Listeners(told, sheet.look))
@@ -75,7 +75,7 @@ def make_options(context: Context, args: argparse.Namespace) -> ClipOptions:
     return options
 
 
-def _check_folder(folder: Path, *, resume: bool) -> None:
+def check_folder(folder: Path, *, resume: bool) -> None:
     """Raises UsageError when an earlier run would be overwritten, or there is none to go on with."""
     is_unfinished = checkpoint_file(folder).exists()
     if is_unfinished and not resume:
@@ -87,7 +87,7 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
         raise UsageError(f"there is a model in {display_path(folder)} already", hint="Choose another --out.")
 
 
-def _resolve(context: Context, registry: Registry, name: str) -> ModelSpec:
+def resolve_clip(context: Context, registry: Registry, name: str) -> ModelSpec:
     """A CLIP by name, downloaded if need be."""
     spec = registry.resolve(name)
     if spec.kind != "clip":
@@ -143,7 +143,7 @@ def _make_run(
     if args.teacher == "start":
         teacher = Teacher(copy_text_tower(clip), is_start=True)
     elif args.teacher != "none":
-        other = _resolve(context, registry, args.teacher)
+        other = resolve_clip(context, registry, args.teacher)
         teacher = Teacher(load_clip(other, device=device, precision="fp32"), is_start=False)
     return ClipRun(clip, divided, options, folder, teacher=teacher, listeners=listeners)
 

@@ -147,10 +147,11 @@ def depthwise_in_float32(module: nn.Module) -> None:
 
     for part in module.modules():
         if isinstance(part, torch.nn.Conv2d) and part.groups > 1:
-            part.forward = _without_autocast(part.forward)  # type: ignore[method-assign, assignment]
+            part.forward = without_autocast(part.forward)  # type: ignore[method-assign, assignment]
 
 
-def _without_autocast(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def without_autocast(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same function in float32, whatever number format is set around it."""
     import torch
 
     def run(x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from library.errors import UsageError
 from oko import exits
 from oko.context import Context
 
@@ -16,21 +17,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     shared = _shared_options()
     _action(actions, "list", "show every model", shared)
-    add = _action(actions, "add", "give a local CLIP checkpoint a name", shared)
-    add.add_argument("name", metavar="NAME", help="what to call it")
-    add.add_argument(
-        "--arch",
-        required=True,
-        metavar="ARCH",
-        help="its architecture, as open_clip names it (ViT-B-32, ...)",
-    )
-    add.add_argument(
-        "--weights", required=True, type=Path, metavar="FILE", help="its weights (.safetensors, .pt)"
-    )
+    _add_add_options(actions)
     remove = _action(actions, "remove", "forget a name that was added; the file stays", shared)
     remove.add_argument("name", metavar="NAME", help="the name")
     use = _action(actions, "use", "download a model, embed all photos with it, then search with it", shared)
     _add_use_options(use)
+
+
+def _add_add_options(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "give a local checkpoint of a CLIP or a VQGAN a name"
+    # --config, a settings file elsewhere, is the network's here: it gives way, in common options of its own, as
+    # argparse takes it away from all that share them.
+    add = actions.add_parser(
+        "add", help=about, description=about, parents=[_shared_options()], conflict_handler="resolve"
+    )
+    add.add_argument("name", metavar="NAME", help="what to call it")
+    add.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="its weights (.safetensors, .pt; of a VQGAN .ckpt, too), or its folder",
+    )
+    add.add_argument("--weights", type=Path, metavar="FILE", help="the same")
+    add.add_argument(
+        "--arch", metavar="ARCH", help="a CLIP's architecture, as open_clip names it (ViT-B-32, ...)"
+    )
+    add.add_argument(
+        "--config", dest="network", type=Path, metavar="YAML", help="what came with a VQGAN's weights"
+    )
 
 
 def _add_use_options(use: argparse.ArgumentParser) -> None:
@@ -76,7 +91,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
     match args.action:
         case "add":
-            modelling.add(context, args.name, args.arch, args.weights)
+            _add(args, context)
         case "remove":
             modelling.remove(context, args.name)
         case "use":
@@ -84,6 +99,21 @@ def run(args: argparse.Namespace, context: Context) -> int:
         case _:
             modelling.print_list(context, as_json=args.json)
     return exits.DONE
+
+
+def _add(args: argparse.Namespace, context: Context) -> None:
+    """A CLIP when its architecture is named, else a VQGAN, whose configuration says all. Raises UsageError."""
+    from oko import modelling
+
+    if (args.file is None) == (args.weights is None):
+        raise UsageError("name one file of weights", hint="oko models add NAME FILE --config YAML")
+    weights = args.file or args.weights
+    if args.arch and args.network:
+        raise UsageError("--arch is for a CLIP, --config for a VQGAN: give one of them")
+    if args.arch:
+        modelling.add(context, args.name, args.arch, weights)
+    else:
+        modelling.add_vqgan(context, args.name, weights, args.network)
 
 
 def _use(args: argparse.Namespace, context: Context) -> int:

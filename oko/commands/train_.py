@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="WHAT", required=True)
     clip = add_action(actions, "clip", "fine-tune a model that finds pictures by words")
     _add_clip_arguments(clip)
+    vqgan = add_action(actions, "vqgan", "train a network that paints, on pictures without captions")
+    _add_vqgan_arguments(vqgan)
     builtin = add_action(actions, "builtin", "make the model inside the package again")
     _add_builtin_arguments(builtin)
 
@@ -130,6 +132,54 @@ def _add_course_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--precision", choices=("auto", "fp32", "bf16"), help="number format")
 
 
+def _add_vqgan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="a folder of pictures, .tar shards (WebDataset), or the word library: your indexed photos",
+    )
+    parser.add_argument("--name", metavar="NAME", help="what to call the new network")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="its folder (default: in the library)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    parser.add_argument(
+        "--from", dest="start", metavar="NAME", help="train an added VQGAN further (default: a new network)"
+    )
+    parser.add_argument(
+        "--recipe",
+        default="small",
+        metavar="NAME",
+        help="network and options: small, coarse, builtin (the one inside the package), paper (default: small)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting of the recipe, such as n_embed=4096; may be repeated",
+    )
+    parser.add_argument(
+        "--features",
+        default="builtin",
+        metavar="MODEL",
+        help="the CLIP by whose layers pictures are compared, or none (default: builtin)",
+    )
+    parser.add_argument(
+        "--hold-back", type=float, metavar="SHARE", help="pictures kept for measuring (default: 0.05)"
+    )
+    _add_vqgan_course(parser.add_argument_group("how"))
+
+
+def _add_vqgan_course(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--steps", type=positive, metavar="N", help="how many steps (default: 20000)")
+    group.add_argument("--batch", type=positive, metavar="N", help="pictures in one step (default: 16)")
+    group.add_argument("--crop", type=positive, metavar="PX", help="how much of each is seen (default: 96)")
+    group.add_argument("--lr", type=float, metavar="RATE", help="learning rate (default: 0.0003)")
+    group.add_argument("--seed", type=int, metavar="N", help="another seed, another order (default: 0)")
+    group.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="where it runs")
+    group.add_argument("--precision", choices=("auto", "fp32", "bf16"), help="number format")
+
+
 def _add_builtin_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", type=Path, metavar="DATA", help="the folder with the shards of photos (.tar) and text/"
@@ -167,6 +217,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
         from oko import building
 
         building.build(context, args)
+        return exits.DONE
+    if args.action == "vqgan":
+        from oko import training_vqgan
+
+        training_vqgan.train(context, args)
         return exits.DONE
     from oko import training
 

@@ -209,3 +209,35 @@ def test_add_refuses_what_is_not_there(
 def test_unknown_name(library: SmallLibrary, capsys: pytest.CaptureFixture[str]) -> None:
     assert library.oko("models", "use", "balancd") == 1
     assert "nearest: balanced" in capsys.readouterr().err
+
+
+def test_add_a_vqgan(library: SmallLibrary, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from generate.load import load_vqgan
+    from tests.generate.networks import SMALL, checkpoint, made, yaml_of
+
+    weights = checkpoint(tmp_path / "last.ckpt", made(SMALL).state_dict())
+    (tmp_path / "shape.yaml").write_text(yaml_of(SMALL))
+    assert library.oko("models", "add", "painter", weights, "--config", tmp_path / "shape.yaml") == 0
+    assert "Added painter (VQGAN f2, 24 codes)" in capsys.readouterr().err
+    row = listed(library, capsys)["painter"]
+    assert (row["kind"], row["arch"], row["cached"]) == ("vqgan", "VQGAN f2, 24 codes", True)
+    assert library.oko("models", "list") == 0
+    assert "vqgan (for oko generate)" in capsys.readouterr().out
+    spec = Registry(library.folder).resolve("painter")
+    assert spec.weights is not None
+    assert load_vqgan(spec.weights, spec.config).config == SMALL
+    assert library.oko("models", "use", "painter") == 2
+    assert "cannot find them" in capsys.readouterr().err
+
+
+def test_add_a_vqgan_that_does_not_fit(
+    library: SmallLibrary, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "last.ckpt"
+    weights.write_bytes(b"not weights at all")
+    assert library.oko("models", "add", "painter", weights) == 1
+    assert "no configuration beside" in capsys.readouterr().err
+    assert library.oko("models", "add", "painter") == 2
+    assert library.oko("models", "add", "painter", weights, "--weights", weights) == 2
+    assert library.oko("models", "add", "painter", weights, "--arch", "RN50", "--config", weights) == 2
+    assert "painter" not in listed(library, capsys)

@@ -111,7 +111,7 @@ def both_ways(view: View, library: Any, pairs: Sequence[tuple[int, str]]) -> dic
     )
     keys = [photo.key for photo in view.world.photos]
     for row, caption, plain in progress:
-        found = [result.path.stem for result in library.search(caption, top=max(KS))]
+        found = [result.path.stem for result in library.search(caption, top=max(KS), everything=True)]
         same += len(set(found) & {keys[i] for i in plain}) / max(KS)
         for k in KS:
             hits[k] += keys[row] in found[:k]

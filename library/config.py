@@ -91,6 +91,12 @@ class Config:
     include_hidden: bool = setting(False, "Index hidden files and folders (names that begin with a dot) too.")
     follow_symlinks: bool = setting(False, "Follow symbolic links to files and folders. Loops are survived.")
     top: int = setting(20, "How many results a search shows.", unit="photos", least=1, most=1_000_000)
+    relevance: float = setting(
+        0.5,
+        "Photos whose relevance to the query is below this are not shown, but by --all. 0 shows everything.",
+        least=0,
+        most=0.999,
+    )
     prompt_templates: tuple[str, ...] = setting(
         (),
         "Prompt templates of `oko classify`, such as "
@@ -143,6 +149,36 @@ class Config:
     )
     lock_timeout_s: float = setting(
         10.0, "How long a second writer waits for the first one.", unit="seconds", least=0, most=86_400
+    )
+    ask_server: bool = setting(
+        True,
+        "Whether `oko search` asks a running `oko serve` of the same library: the answer is there at once.",
+    )
+    upload_mb: int = setting(
+        50,
+        "Pictures larger than this are not taken by `oko serve` to search with.",
+        unit="MB",
+        least=1,
+        most=1000,
+    )
+    upload_megapixels: int = setting(
+        100,
+        "Pictures with more pixels than this are not taken by `oko serve` to search with.",
+        unit="megapixels",
+        least=1,
+        most=1000,
+    )
+    preview_cache_mb: int = setting(
+        500,
+        "How much `oko serve` keeps of photos at the size of a screen, in the library folder; those not looked at "
+        "for longest go.",
+        unit="MB",
+        least=0,
+        most=1_000_000,
+    )
+    painted_folder: str = setting(
+        "",
+        "Where `oko generate --add` keeps painted pictures. Empty means Painted in your folder for pictures.",
     )
     database_url: str = setting(
         "",

@@ -2,6 +2,7 @@
 
     OkoError
     ├── UsageError                the command or call does not make sense
+    │   └── QueryError            a query that cannot be understood, and where
     ├── ConfigError               a setting is unknown or has a wrong value
     ├── LibraryError              the library folder or its catalog
     │   ├── NoLibrary             nothing has been indexed there yet
@@ -29,6 +30,7 @@ The message says what happened, and to which file or setting; `hint` says what t
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 from library.extras import how_to_install
@@ -42,9 +44,54 @@ class OkoError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class UsageError(OkoError):
     """Arguments that contradict each other or name something that is not there; call again, corrected."""
+
+
+class QueryError(UsageError):
+    """A search text that cannot be understood; the message says why, and the marks below it say where.
+
+    `text[start:end]` is the place; it is empty where something is missing. `str()` shows it underlined.
+    """
+
+    def __init__(self, message: str, *, text: str, start: int, end: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.text = text
+        self.start = start
+        self.end = end
+
+    def __str__(self) -> str:
+        return "\n".join([self.message, *_underlined(self.text, self.start, self.end)])
+
+
+_CONTEXT = 60  # characters shown before and after the place
+
+
+def _underlined(text: str, start: int, end: int) -> tuple[str, str]:
+    """The part of a text around a place, in one line, and a line of ^ that stands below the place."""
+    first, last = max(start - _CONTEXT, 0), min(end + _CONTEXT, len(text))
+    before = ("…" if first else "") + _on_one_line(text[first:start])
+    place = _on_one_line(text[start:end])
+    after = _on_one_line(text[end:last]) + ("…" if last < len(text) else "")
+    marks = " " * _columns(before) + "^" * max(_columns(place), 1)
+    return f"     {before}{place}{after}", f"     {marks}"
+
+
+def _on_one_line(text: str) -> str:
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Cf" else " " for c in text)
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes, as far as Unicode's own tables tell."""
+    unseen = ("Mn", "Me", "Cf")
+    return sum(
+        0 if unicodedata.category(c) in unseen else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
 
 
 class ConfigError(OkoError):

@@ -1,7 +1,8 @@
 """Tags that people decided on, as JSON Lines: out of one library and into another, joined by content.
 
 The first line says what the file is: {"format": "oko-tags", "version": 1, ...}. Each further line is one
-decision on one photo: content_sha256 (hex), paths, name, state ("confirmed" or "rejected"), score, decided_at.
+decision on one photo: content_sha256 (hex), paths, name, state ("confirmed" or "rejected"), score, decided_at; or,
+of a favourite: content_sha256, paths, favourite (true or false), decided_at.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from library.catalog import Connection, reading
+from library.catalog import Connection, favourites, reading
 from library.errors import UsageError
 from library.store import Store
 
@@ -36,6 +37,15 @@ class Decision:
     name: str
     state: str  # "confirmed" or "rejected"
     score: float | None
+    decided_at: str | None  # ISO 8601
+
+
+@dataclass(frozen=True, slots=True)
+class Favour:
+    """Whether a person made a photo a favourite."""
+
+    content_sha256: bytes
+    is_favourite: bool
     decided_at: str | None  # ISO 8601
 
 
@@ -66,6 +76,10 @@ def export_lines(store: Store) -> Iterator[str]:
             files = reading.photo_files(c, [row.id for row in rows])
             for row in rows:
                 yield json.dumps(_as_json(row, [path for path, _ in files.get(row.id, [])]))
+        for rows in reading.chunked(favourites.every_decision(c), BATCH):
+            files = reading.photo_files(c, [row.id for row in rows])
+            for row in rows:
+                yield json.dumps(_favour_json(row, [path for path, _ in files.get(row.id, [])]))
 
 
 def _now() -> str:
@@ -73,14 +87,23 @@ def _now() -> str:
 
 
 def _as_json(row: Any, paths: list[Path]) -> dict[str, Any]:
+    decision = {"name": row.name, "state": row.state, "score": row.score, "decided_at": row.decided_at}
+    return {**_photo_json(row, paths), **decision}
+
+
+def _favour_json(row: Any, paths: list[Path]) -> dict[str, Any]:
+    return {
+        **_photo_json(row, paths),
+        "favourite": bool(row.is_favourite),
+        "decided_at": row.decided_at,
+    }
+
+
+def _photo_json(row: Any, paths: list[Path]) -> dict[str, Any]:
     raw = [os.fsencode(path) for path in paths]
-    found = {
+    found: dict[str, Any] = {
         "content_sha256": row.content_sha256.hex(),
         "paths": [path.decode("utf-8", "replace") for path in raw],
-        "name": row.name,
-        "state": row.state,
-        "score": row.score,
-        "decided_at": row.decided_at,
     }
     if any(not _is_utf8(path) for path in raw):
         found["paths_b64"] = [base64.b64encode(path).decode("ascii") for path in raw]
@@ -106,9 +129,11 @@ def import_lines(store: Store, lines: Iterable[bytes], *, dry_run: bool = False)
     report = ImportReport()
     for batch in reading.chunked(_decisions(numbered, report), BATCH):
         with store.catalog.reading() as c:
-            rows = _newer(c, batch, report)
+            rows = _newer(c, [each for each in batch if isinstance(each, Decision)], report)
+            favours = _newer_favours(c, [each for each in batch if isinstance(each, Favour)], report)
         if not dry_run:
             store.set_decisions(rows)
+            store.set_favourites(favours)
     return report
 
 
@@ -130,7 +155,7 @@ def _check_header(line: bytes) -> None:
         )
 
 
-def _decisions(numbered: Iterable[tuple[int, bytes]], report: ImportReport) -> Iterator[Decision]:
+def _decisions(numbered: Iterable[tuple[int, bytes]], report: ImportReport) -> Iterator[Decision | Favour]:
     for number, line in numbered:
         report.lines += 1
         try:
@@ -145,13 +170,18 @@ def _decisions(numbered: Iterable[tuple[int, bytes]], report: ImportReport) -> I
             report.refuse(number, str(e))
 
 
-def _parse(row: Any) -> Decision:
+def _parse(row: Any) -> Decision | Favour:
     """One line's content. Raises ValueError saying what is wrong with it."""
     if not isinstance(row, dict):
         raise ValueError("not an object")
     content, name = row.get("content_sha256"), row.get("name")
     if not isinstance(content, str) or not _SHA256.fullmatch(content):
         raise ValueError("content_sha256 must be 64 hexadecimal digits")
+    if name is None and "favourite" in row:
+        if not isinstance(row["favourite"], bool):
+            raise ValueError("favourite must be true or false")
+        moment(row.get("decided_at"))
+        return Favour(bytes.fromhex(content), row["favourite"], row.get("decided_at"))
     if not isinstance(name, str) or not name.strip() or not _is_text(name):
         raise ValueError("name must be a text")
     if row.get("state") not in STATES:
@@ -212,4 +242,25 @@ def _newer(c: Connection, batch: list[Decision], report: ImportReport) -> list[d
             "score": each.score,
             "decided_at": each.decided_at,
         }
+    return list(rows.values())
+
+
+def _newer_favours(c: Connection, batch: list[Favour], report: ImportReport) -> list[dict[str, Any]]:
+    """The same for favourites."""
+    photos = reading.photo_ids_of(c, {each.content_sha256 for each in batch})
+    there = favourites.decisions(c, list(photos.values()))
+    known = {key: (bool(row.is_favourite), row.decided_at) for key, row in there.items()}
+    rows: dict[int, dict[str, Any]] = {}
+    for each in batch:
+        key = photos.get(each.content_sha256)
+        if key is None:
+            report.unknown_photos += 1
+        elif key in known and moment(each.decided_at) <= moment(known[key][1]):
+            same = (each.is_favourite, moment(each.decided_at)) == (known[key][0], moment(known[key][1]))
+            report.unchanged, report.older = report.unchanged + same, report.older + (not same)
+        else:
+            report.written += 1
+            known[key] = (each.is_favourite, each.decided_at)
+            values = {"is_favourite": int(each.is_favourite), "decided_at": each.decided_at}
+            rows[key] = {"photo_id": key, **values}
     return list(rows.values())

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy import Connection, Engine, bindparam, func, inspect, select, update
 
 from library import schema
 from library.errors import LibraryDamaged, LibraryTooNew
+from library.filetimes import local_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,28 @@ def _tagged(connection: Connection) -> None:
     schema.tagged.create(connection, checkfirst=True)
 
 
+def _dates_and_favourites(connection: Connection) -> None:
+    """A date for every photo: EXIF's, else the earliest time of its files."""
+    schema.favourite.create(connection, checkfirst=True)
+    connection.exec_driver_sql("ALTER TABLE photo ADD COLUMN dated_at VARCHAR")
+    connection.exec_driver_sql("DROP INDEX ix_photo_taken_at")
+    photo, file = schema.photo, schema.file
+    connection.execute(update(photo).where(photo.c.taken_at.is_not(None)).values(dated_at=photo.c.taken_at))
+    earliest = select(file.c.photo_id, func.min(file.c.mtime_ns)).group_by(file.c.photo_id)
+    undated = select(photo.c.id).where(photo.c.taken_at.is_(None))
+    rows = connection.execute(earliest.where(file.c.photo_id.in_(undated))).all()
+    found = [{"key": key, "date": local_time(mtime_ns)} for key, mtime_ns in rows]
+    if found:
+        dated = update(photo).where(photo.c.id == bindparam("key")).values(dated_at=bindparam("date"))
+        connection.execute(dated, found)
+    connection.exec_driver_sql("CREATE INDEX ix_photo_dated_at ON photo (dated_at)")
+
+
 MIGRATIONS: Sequence[Migration] = (
     Migration("0001_initial", _initial),
     Migration("0002_tagging", _tagging),
     Migration("0003_tagged", _tagged),
+    Migration("0004_dates_and_favourites", _dates_and_favourites),
 )
 
 

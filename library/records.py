@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # numpy takes longer to load than a search through a running server takes
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class FileState(StrEnum):
@@ -111,21 +113,85 @@ class FailedFile:
     reason: str
 
 
+class Orientation(StrEnum):
+    """How a photo lies, as it is shown."""
+
+    PORTRAIT = "portrait"
+    LANDSCAPE = "landscape"
+    SQUARE = "square"  # within 2 %
+    PANORAMA = "panorama"  # at least twice as wide as high; a landscape, too
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A range of numbers; an end that is None is open."""
+
+    low: float | None = None
+    high: float | None = None
+    low_excluded: bool = False
+    high_excluded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A circle on the earth, by great-circle distance."""
+
+    latitude: float  # degrees, -90 to 90, north positive
+    longitude: float  # degrees, -180 to 180, east positive
+    radius_km: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoFilter:
-    """Which photos may answer. Empty means all that are on disk."""
+    """Which photos may answer. Empty means all that are on disk; every field that is given must hold.
 
-    folders: tuple[Path, ...] = ()  # absolute; a photo in any of them matches
+    Dates are those of EXIF, else the file's own time (`SearchResult.taken_from` says which).
+    """
+
+    folders: tuple[Path, ...] = ()  # any of them: absolute, or relative for every folder of that name
     taken_after: str | None = None  # ISO 8601 prefix, inclusive: "2023", "2023-07", "2023-07-14"
     taken_before: str | None = None  # ISO 8601 prefix, inclusive
     camera: str | None = None  # part of maker, model or lens, any case
+    lens: str | None = None  # part of the lens alone, any case
     tags: tuple[str, ...] = ()  # all of them, suggested or confirmed
+    untagged: bool = False  # no tag, suggested or confirmed
+    formats: tuple[str, ...] = ()  # any of them: names as in `ImageFacts.format`
+    megapixels: Bounds | None = None
+    size_bytes: Bounds | None = None
+    ratio: Bounds | None = None  # width / height, as shown
+    orientation: Orientation | None = None
+    near: Near | None = None
+    has_gps: bool | None = None
+    favourite: bool | None = None
+    one_of_duplicates: bool = False  # of photos that look the same only one; applied after all others
+    excluded: tuple[PhotoFilter, ...] = ()  # none of these may pass
+    any_of: tuple[PhotoFilter, ...] = ()  # at least one of these must pass, unless there are none
+    also: tuple[PhotoFilter, ...] = ()  # all of these must pass
     include_missing: bool = False
 
     @property
     def is_open(self) -> bool:
         """Whether only missing photos are left out."""
-        return not (self.folders or self.taken_after or self.taken_before or self.camera or self.tags)
+        return replace(self, include_missing=False) == PhotoFilter()
+
+    def __and__(self, other: PhotoFilter) -> PhotoFilter:
+        """The filter that passes what both pass; missing photos, if one of them takes those."""
+        merged: dict[str, Any] = {}
+        further: dict[str, Any] = {}
+        for each in fields(self):
+            mine, others = getattr(self, each.name), getattr(other, each.name)
+            if mine == each.default or mine == others:
+                merged[each.name] = others
+            elif others == each.default:
+                merged[each.name] = mine
+            elif each.name in ("tags", "excluded", "also"):
+                merged[each.name] = tuple(dict.fromkeys((*mine, *others)))
+            else:
+                merged[each.name] = mine
+                further[each.name] = others
+        if further:
+            merged["also"] = (*merged["also"], PhotoFilter(**further))
+        return PhotoFilter(**merged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +225,14 @@ class SearchResult:
     taken_at: str | None
     missing: bool
     tags: tuple[Tag, ...] = ()
+    format: str = ""  # as in `ImageFacts`
+    size_bytes: int = 0
+    camera: str | None = None  # maker and model
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    favourite: bool = False
+    taken_from: str | None = None  # where `taken_at` is from: "exif", or "file" for the file's own time
 
 
 @dataclass(frozen=True, slots=True)

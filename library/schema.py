@@ -58,7 +58,7 @@ photo = Table(
     Column("height", Integer, nullable=False),
     Column("format", String, nullable=False),
     Column("orientation", Integer, nullable=False),
-    Column("taken_at", String, index=True),  # ISO 8601, local time first, so that text order is time order
+    Column("taken_at", String),  # ISO 8601, local time first, so that text order is time order
     Column("camera_make", String),
     Column("camera_model", String),
     Column("lens", String),
@@ -66,6 +66,7 @@ photo = Table(
     Column("longitude", Float),
     Column("altitude_m", Float),
     Column("perceptual_hash", BigInteger, nullable=False),
+    Column("dated_at", String, index=True),  # taken_at, else the earliest time of its files, likewise
     sqlite_autoincrement=True,  # ids are never used twice: they are also FAISS ids and what users keep
 )
 
@@ -135,6 +136,14 @@ tag = Table(
     Column("name", String, primary_key=True, index=True),
     Column("state", String, nullable=False),  # suggested, confirmed, rejected
     Column("score", Float),
+    Column("decided_at", String),
+)
+
+favourite = Table(
+    "favourite",
+    metadata,
+    Column("photo_id", ForeignKey("photo.id", ondelete="CASCADE"), primary_key=True),
+    Column("is_favourite", Integer, nullable=False),  # 0 where somebody took it back
     Column("decided_at", String),
 )
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from library.catalog import Catalog, forgetting, open_catalog, reading, tagging, writing
+from library.catalog import Catalog, favourites, forgetting, open_catalog, reading, tagging, writing
 from library.catalog.batch import Written, write_batch
 from library.catalog.forgetting import Chosen
 from library.catalog.tagging import Calibration
@@ -159,6 +159,7 @@ class Store:
             writing.set_returned(c, returned)
             writing.update_files(c, [(key, writing.stamp_values(stamp)) for key, stamp in restamped])
             writing.set_missing(c, missing)
+            writing.date_photos_of(c, [key for key, _ in (*moved, *returned, *restamped)])
             writing.mark_scanned(c, root_id, offline=offline, back=bool(returned))
 
     def absorb(self, root_id: int, companions: Mapping[bytes, bytes]) -> None:
@@ -213,6 +214,16 @@ class Store:
             new = list(tagging.undecided(c, rows))
             writing.set_decisions(c, new)
         return len(new)
+
+    def set_favourite(self, photo_ids: Sequence[int], is_favourite: bool) -> None:
+        """Make photos favourites, or none, as decided now."""
+        values = {"is_favourite": int(is_favourite), "decided_at": writing.now()}
+        self.set_favourites([{"photo_id": key, **values} for key in photo_ids])
+
+    def set_favourites(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write which photos are favourites (photo_id, is_favourite, decided_at), replacing what was decided."""
+        with self.catalog.writing() as c:
+            favourites.set_favourites(c, rows)
 
     def clear_decisions(self, name: str, photo_ids: Sequence[int]) -> None:
         """Take back what people decided about a tag of these photos."""

@@ -61,6 +61,12 @@ class VectorIndex(Protocol):
     ) -> tuple[Ids, Matrix]:
         """The k best of the photos that may answer: (ids (m,), scores (m,)), m <= k, best first."""
 
+    def scores(self, query: Matrix) -> tuple[Ids, Matrix]:
+        """Of all photos: (ids (n,), inner products (n,)), in no order."""
+
+    def sample(self, most: int) -> Matrix:
+        """At most so many vectors (m, D), evenly spread over all, the same ones until something is written."""
+
     def contents(self) -> tuple[Ids, Matrix]:
         """Everything: (ids (n,), vectors (n, D)), in no order."""
 
@@ -152,6 +158,29 @@ class FlatIndex:
     def _ids(self) -> Ids:
         ids: Ids = self._faiss.vector_to_array(self._index.id_map)
         return ids
+
+    def scores(self, query: Matrix) -> tuple[Ids, Matrix]:
+        """The inner product of `query` (D,) with everything: (ids (n,) int64, scores (n,) float32), in no order.
+
+        One pass over the memory and 12 bytes a photo: of a million vectors a page anywhere in the ranking costs less
+        than FAISS's own top 60 does.
+        """
+        with self._lock:
+            return self._ids(), np.asarray(self._view() @ np.asarray(query, np.float32), np.float32)
+
+    def sample(self, most: int) -> Matrix:
+        """At most so many vectors (m, D) float32, evenly spread over all, the same ones until something is written."""
+        with self._lock:
+            step = max(1, -(-len(self) // most))
+            return np.array(self._view()[::step])
+
+    def _view(self) -> Matrix:
+        # Not a copy, and valid only as long as the lock is held: FAISS moves its memory when something is added.
+        if not len(self):
+            return np.empty((0, self.dim), np.float32)
+        flat = self._faiss.downcast_index(self._index.index)
+        numbers: Matrix = self._faiss.rev_swig_ptr(flat.get_xb(), len(self) * self.dim)
+        return numbers.reshape(len(self), self.dim)
 
     def contents(self) -> tuple[Ids, Matrix]:
         """Everything: (ids (n,) int64, vectors (n, D) float32), in no order."""

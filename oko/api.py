@@ -1,58 +1,37 @@
-"""oko from Python: `oko.open_library()`."""
+"""oko from Python: `oko.open_library()`. The examples are run by the tests, with four small pictures in `photos`."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 from PIL import Image
 
 from indexer.pipeline import IndexRun, Progress
-from library.config import Config, load_config
-from library.encoder import Encoder
-from library.folder import default_folder
-from library.records import IndexReport, Label, PhotoFilter, SearchResult
+from library.catalog import reading
+from library.errors import UsageError
+from library.images import decode
+from library.overview import library_model
+from library.records import Hit, IndexReport, PhotoFilter, SearchResult
 from library.store import Store
-from oko import assemble
-from search.classify import Classifier
-from search.query import Query, query_vector
+from oko import assemble, searching
+from oko.labelled import LabelledLibrary
+from oko.opened import Photo, Picture, id_of
+from oko.searching import Request
+from oko.shown import Groups, Results
+from search.duplicates import Kind, Limits, find
+from search.query import parse
+from search.rank import Sort
 
 
-class Library:
-    """A library with its model loaded once. Not for several threads at a time."""
+class Library(LabelledLibrary):
+    """A library with its model loaded once. Any number of threads may use it at the same time.
 
-    def __init__(self, folder: Path, config: Config) -> None:
-        self.folder = folder
-        self.config = config
-        self._encoder: Encoder | None = None
-        self._store: Store | None = None
+    Up to six of them read at once, others wait. Those that write (`index`, `tag`, `learn`) go one after the other, and
+    searching goes on meanwhile; a decision about a tag is a moment's work that waits for nobody.
+    """
 
-    @classmethod
-    def open(cls, path: str | Path | None = None, *, model: str | None = None, **settings: Any) -> Library:
-        """See `oko.open_library`. Raises ConfigError for a wrong setting."""
-        folder = Path(path).expanduser().absolute() if path is not None else default_folder(os.environ)
-        return cls(
-            folder, load_config(folder, environment=os.environ, flags={**settings, "model": model}).config
-        )
-
-    def __enter__(self) -> Library:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Release the model and the library's files."""
-        if self._store is not None:
-            self._store.close()
-        if self._encoder is not None:
-            self._encoder.close()
-        self._store = self._encoder = None
+    # Indexing
 
     def index(
         self,
@@ -63,15 +42,20 @@ class Library:
     ) -> IndexReport:
         """Index folders, or refresh all that are known; `progress` is called as the run goes on.
 
+        >>> report = library.index([photos])
+        >>> report.embedded, report.unchanged
+        (0, 4)
+
         Raises UsageError for a folder that is not there, LibraryLocked if another process is writing.
         """
         places = [Path(path) for path in paths]
         assemble.check_paths(self.folder, self.config, places)
-        with assemble.writing(
-            self.folder, self.config, purpose="oko.Library.index", create=bool(places)
-        ) as store:
-            spec = assemble.choose_model(self.folder, self.config, store, lambda _: None)
-            encoder = self._encoder = self._encoder or assemble.make_encoder(spec, self.config)
+        purpose = f"{self._context.purpose}.index"
+        with (
+            self._warm.writes,
+            assemble.writing(self.folder, self.config, purpose=purpose, create=bool(places)) as store,
+        ):
+            spec, encoder = self._warm.model(store)
             settings = assemble.index_settings(self.config, self.folder, encoder, retry=retry)
             run = IndexRun(store, encoder, settings, model_name=spec.name)
             for step in run.steps(places):
@@ -79,45 +63,141 @@ class Library:
                     progress(step)
         return run.report
 
+    # Searching
+
     def search(
         self,
         text: str = "",
         *,
-        image: str | Path | Image.Image | None = None,
-        top: int | None = None,
+        image: Picture | Sequence[Picture] | None = None,
         wanted: PhotoFilter | None = None,
-    ) -> list[SearchResult]:
-        """The photos that answer words, a picture, or both, best first. Raises NoLibrary before the first `index`."""
-        searcher = assemble.make_searcher(self._open_store(), self.encoder)
-        pictures = [] if image is None else [self._picture(image)]
-        return searcher.search(
-            query_vector(Query([text], pictures), self.encoder), top or self.config.top, wanted=wanted
+        sort: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        top: int | None = None,
+        everything: bool = False,
+    ) -> Results:
+        """Photos that answer words, pictures and filters; `text` is in the query language of docs/search.md.
+
+        >>> library.search("red type:png")[0].path.name
+        'red.png'
+        >>> [photo.path.name for photo in library.search("type:png", sort="oldest")]
+        ['red.png', 'green.png', 'blue.png']
+        >>> page = library.search("green", offset=1, limit=2, everything=True)
+        >>> len(page), page.total, page.cut
+        (2, 4, 0)
+
+        Of a query of filters alone every photo that passes is an answer, newest first. What lies below the relevance
+        line is counted in `.cut`, and shown with `everything`. `sort`: relevance, newest, oldest, diverse. `limit` is
+        the setting `top` where nothing is said; `top` is its older name.
+        Raises NoLibrary before the first `index`, QueryError for a text that makes no sense, and PictureError.
+        """
+        query = parse(text)
+        if query.is_empty and image is None and wanted is None:
+            raise UsageError("there is nothing to search for", hint="Give words, a picture or a filter.")
+        limit = limit if limit is not None else top
+        asked = Request(
+            query,
+            _pictures(image),
+            (wanted or PhotoFilter()) & query.wanted,
+            _sort(sort) or query.sort,
+            offset,
+            self.config.top if limit is None else limit,
+            everything,
         )
+        with self._warm.reading() as store:
+            return self._answer(store, asked)
 
-    def classify(
-        self, image: str | Path | Image.Image, labels: Sequence[str], *, top: int = 3
-    ) -> list[Label]:
-        """The most probable of the labels for one picture, with their probabilities."""
-        from library.prompts import DEFAULT_TEMPLATES
+    def similar(self, photo: Photo, *, limit: int | None = None, everything: bool = False) -> Results:
+        """Photos that look like one of the library, itself left out: `like:ID` of the query language.
 
-        vector = self.encoder.encode_images(self.encoder.prepare(self._picture(image))[None])
-        return Classifier(self.encoder, labels, templates=DEFAULT_TEMPLATES).best(vector, top)[0]
+        >>> library.similar(photos / "red.png", limit=1, everything=True)[0].path.name
+        'again.jpg'
 
-    @property
-    def encoder(self) -> Encoder:
-        """The model, loaded at its first use."""
-        if self._encoder is None:
-            with assemble.reading_if_there(self.folder, self.config) as store:
-                spec = assemble.choose_model(self.folder, self.config, store, lambda _: None)
-            self._encoder = assemble.make_encoder(spec, self.config)
-        return self._encoder
+        Raises UsageError for a photo that the library does not have.
+        """
+        limit = self.config.top if limit is None else limit
+        with self._warm.reading() as store:
+            own = id_of(store, photo)
+            asked = Request(parse(f"like:{own}"), limit=limit + 1, everything=everything)
+            found = self._answer(store, asked)
+        others = tuple(result for result in found if result.id != own)
+        total = found.total - (len(found) - len(others))
+        return Results(others[:limit], total, found.cut, 0, self._thumbnails)
 
-    def _open_store(self) -> Store:
-        if self._store is None:
-            self._store = Store.open(self.folder, database_url=self.config.database_url)
-        return self._store
+    def _answer(self, store: Store, asked: Request) -> Results:
+        if asked.is_of_filters_alone:
+            page, _ = searching.by_filters(store, self.config, asked, self._warm.filtering(store))
+        else:
+            encoder, searcher = self._warm.comparing(store)
+            page = searching.by_likeness(store, self.config, asked, encoder, searcher)
+        return Results(page.results, page.total, page.cut, page.offset, self._thumbnails)
 
-    def _picture(self, image: str | Path | Image.Image) -> Image.Image:
-        if isinstance(image, Image.Image):
-            return image.convert("RGB")
-        return assemble.read_picture(Path(image), self.config)
+    def duplicates(
+        self, kinds: str | Sequence[str] = ("exact", "near"), *, folders: Sequence[str | Path] = ()
+    ) -> Groups:
+        """Photos that the library has more than once, the groups that take most space first. Nothing is deleted.
+
+        >>> group, = library.duplicates()
+        >>> group.kept.path.name, [each.path.name for each in group.redundant]
+        ('again.jpg', ['red.png'])
+
+        `kinds`: exact (the same content), near (the same picture saved again), similar (to the model).
+        """
+        names = kinds.split(",") if isinstance(kinds, str) else kinds
+        unknown = [name for name in names if name not in set(Kind)]
+        if unknown or not names:
+            raise UsageError(
+                f"there is no kind of duplicates {', '.join(unknown)}", hint="exact, near, similar"
+            )
+        places = tuple(Path(folder).expanduser().resolve() for folder in folders)
+        with self._warm.reading() as store:
+            own = library_model(store)
+            limits = Limits(kinds=frozenset(map(Kind, names)), folders=places)
+            return Groups(tuple(find(store, own[1] if own else None, limits)), self._thumbnails)
+
+    # Single photos
+
+    def photo(self, photo: Photo) -> SearchResult:
+        """What the library knows of one photo; there is nothing that it answers, so its score is 0.
+
+        >>> found = library.photo(photos / "green.png")
+        >>> found.width, found.height, found.format
+        (64, 48, 'PNG')
+
+        Raises UsageError for a photo that the library does not have.
+        """
+        with self._warm.reading() as store:
+            key, searcher = id_of(store, photo), self._warm.filtering(store)
+            found = searcher.results([Hit(key, 0.0)]) if searcher is not None else []
+        if not found:
+            raise UsageError(f"no file of photo {key} is known any more")
+        return found[0]
+
+    def thumbnail(self, photo: Photo) -> Image.Image:
+        """The small picture that the library keeps of a photo, RGB; the photo itself need not be there.
+
+        >>> library.thumbnail(photos / "green.png").size
+        (64, 48)
+        """
+        with self._warm.reading() as store:
+            key = id_of(store, photo)
+            with store.catalog.reading() as c:
+                found = reading.thumbnails(c, [key]).get(key)
+        if found is None:
+            raise UsageError(f"the library keeps no thumbnail of photo {key}", hint="Make it: oko doctor")
+        return decode(found, name=f"photo {key}", max_pixels=self.config.max_megapixels * 1_000_000).image
+
+
+def _pictures(image: Picture | Sequence[Picture] | None) -> tuple[Path | Image.Image, ...]:
+    if image is None:
+        return ()
+    images = [image] if isinstance(image, (str, Path, Image.Image)) else image
+    return tuple(each if isinstance(each, Image.Image) else Path(each) for each in images)
+
+
+def _sort(name: str | None) -> Sort | None:
+    try:
+        return None if name is None else Sort(name)
+    except ValueError:
+        raise UsageError(f"there is no order {name!r}", hint=", ".join(Sort)) from None

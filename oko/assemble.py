@@ -16,7 +16,7 @@ from indexer.scan import Rules
 from indexer.targets import planned_targets, require_known
 from library.config import Config
 from library.encoder import Encoder, load_encoder
-from library.errors import NoLibrary, PictureError, UnknownModel
+from library.errors import NoLibrary, PictureError, UnknownModel, UsageError
 from library.models import ModelSpec, Registry
 from library.records import display_path
 from library.store import Store
@@ -79,7 +79,7 @@ def choose_model(folder: Path, config: Config, store: Store | None, say: Callabl
     """The model to use: the one named, else the library's own, else what `auto` takes, which is said."""
     registry = Registry(folder)
     if config.model != "auto":
-        return registry.resolve(config.model)
+        return _finder(registry.resolve(config.model))
     recorded = store.default_model() if store else None
     if recorded is not None:
         try:
@@ -93,6 +93,15 @@ def choose_model(folder: Path, config: Config, store: Store | None, say: Callabl
     choice = registry.auto()
     say(choice.sentence)
     return choice.spec
+
+
+def _finder(spec: ModelSpec) -> ModelSpec:
+    """The model, if it is one that finds pictures. Raises UsageError."""
+    if spec.kind != "clip":
+        raise UsageError(
+            f"{spec.name} paints pictures; it cannot find them", hint="oko models list shows those that can."
+        )
+    return spec
 
 
 def make_encoder(spec: ModelSpec, config: Config) -> Encoder:
@@ -133,9 +142,16 @@ def decode_limits(config: Config, encoder: Encoder) -> Limits:
     )
 
 
-def make_searcher(store: Store, encoder: Encoder) -> Searcher:
+def make_searcher(store: Store, encoder: Encoder, config: Config) -> Searcher:
     """Search in one library with one model."""
-    return Searcher(store, encoder.stamp)
+    return Searcher(store, encoder.stamp, lambda: encoder, config.relevance)
+
+
+def as_picture(given: str | Path | Image.Image, config: Config) -> Image.Image:
+    """A file, or a picture that Pillow has opened, as RGB; the latter as it lies. Raises PictureError."""
+    from library.pixels import to_rgb
+
+    return to_rgb(given) if isinstance(given, Image.Image) else read_picture(Path(given), config)
 
 
 def read_picture(path: Path, config: Config) -> Image.Image:

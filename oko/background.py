@@ -46,11 +46,13 @@ def start(
     )
 
 
-def _spawn(folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "oko.background", str(folder), *words]
+def spawn(folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
+    """Run a command in a process and a session of its own; its job file tells how far it is, and why it failed."""
+    # -P: what is imported is never a file of the folder that the person happens to be in.
+    command = [sys.executable, "-P", "-m", "oko.background", str(folder), *words]
     # Wherever this oko was found, the other process finds it, too.
     places = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    child = subprocess.Popen(
+    return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -58,6 +60,10 @@ def _spawn(folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
     )
+
+
+def _spawn(folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
+    child = spawn(folder, words)
     child.returncode = 0  # it outlives us on purpose, which subprocess would warn of
     return child
 
@@ -76,15 +82,15 @@ def main(argv: list[str]) -> int:
     with contextlib.redirect_stderr(said):
         code = command(words)
     if code not in (exits.DONE, exits.SOME_UNREADABLE, exits.INTERRUPTED):
-        _tell_failure(Path(folder), said.getvalue().strip() or f"exit code {code}")
+        _tell_failure(Path(folder), words[0], said.getvalue().strip() or f"exit code {code}")
     return code
 
 
-def _tell_failure(folder: Path, error: str) -> None:
+def _tell_failure(folder: Path, kind: str, error: str) -> None:
     """Of two that were started at once, the one that came too late must not speak for the one at work."""
-    other = jobs.read_job(folder, "index")
+    other = jobs.read_job(folder, kind)
     if other is None or not other["running"] or other["pid"] == os.getpid():
-        jobs.Job(folder, "index").end("failed", error=error)
+        jobs.Job(folder, kind).end("failed", error=error)
 
 
 if __name__ == "__main__":

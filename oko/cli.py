@@ -12,7 +12,7 @@ from pathlib import Path
 
 from library.errors import OkoError
 from oko import __version__, exits
-from oko.commands import COMMANDS
+from oko.commands import COMMANDS, search_
 from oko.context import Context
 
 EPILOG = """\
@@ -26,8 +26,8 @@ exit codes: 0 done, 1 failed, 2 wrong usage, 3 some files could not be read (--s
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line. Cheap: no command imports anything heavy before it runs."""
+def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The whole command line, or some of its commands. Cheap: none imports anything heavy before it runs."""
     parser = argparse.ArgumentParser(
         prog="oko",
         description="Find your own photos by words, on your own machine.",
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"oko {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in names:
         module = importlib.import_module(f"oko.commands.{name}_")
         about = str(module.__doc__).strip().splitlines()[0]
         sub = commands.add_parser(name, help=about, description=about, parents=[common_options()])
@@ -80,8 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments. Words of a query may stand after options, too: `oko search a dog -k 5 on the beach`."""
-    parser = build_parser()
-    args, rest = parser.parse_known_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # A search that a server answers is over in the time that the other commands' options take.
+    parser = build_parser(words[:1] if words and words[0] in COMMANDS else COMMANDS)
+    args, rest = parser.parse_known_args(search_.readable(words))
     options = [word for word in rest if word.startswith("-")]
     if options or (rest and args.command != "search"):
         parser.error(
@@ -121,7 +123,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except OkoError as e:
         if args.verbose:
             logging.getLogger("oko").debug("in full:", exc_info=e)
-        print(f"oko: {e.message}" + (f"\n     {e.hint}" if e.hint else ""), file=sys.stderr)
+        print(f"oko: {e}" + (f"\n     {e.hint}" if e.hint else ""), file=sys.stderr)
         return exits.exit_code(e)
     except BrokenPipeError:
         raise

@@ -13,6 +13,7 @@ from library.catalog import Connection, forgetting, reading, tagging
 from library.catalog.forgetting import Chosen
 from library.catalog.tagging import CONFIRMED, REJECTED
 from library.catalog.writing import now
+from library.config import Config
 from library.errors import UsageError
 from library.records import display_path
 from library.store import Store
@@ -40,10 +41,17 @@ def decide(context: Context, name: str, photos: Sequence[str], *, accept: bool) 
     Raises UsageError for a photo that the library does not have; then nothing is written.
     """
     with assemble.writing(context.folder, context.config, purpose=context.purpose) as store:
-        names = TagNames.of(store, context.config)
-        known = names.known(name) if accept else names.require(name)
-        ids = list(find_photos(store, photos))
-        write_decisions(store, known, ids, CONFIRMED if accept else REJECTED)
+        return decide_in(store, context.config, name, photos, accept=accept)
+
+
+def decide_in(
+    store: Store, config: Config, name: str, photos: Sequence[str | int], *, accept: bool
+) -> Decision:
+    """The same in a library that is open."""
+    names = TagNames.of(store, config)
+    known = names.known(name) if accept else names.require(name)
+    ids = list(find_photos(store, photos))
+    write_decisions(store, known, ids, CONFIRMED if accept else REJECTED)
     is_new = known not in names
     return Decision(known, tuple(ids), is_new, tuple(names.near(known)) if is_new else ())
 
@@ -51,12 +59,25 @@ def decide(context: Context, name: str, photos: Sequence[str], *, accept: bool) 
 def clear(context: Context, name: str, photos: Sequence[str]) -> Decision:
     """Take back what was decided of a tag for some photos: it is a suggestion again where it was one."""
     with assemble.writing(context.folder, context.config, purpose=context.purpose) as store:
-        known = TagNames.of(store, context.config).require(name)
-        ids = list(find_photos(store, photos))
-        with store.catalog.reading() as c:
-            decided = tagging.decisions(c).get(known, {})
-        store.clear_decisions(known, [key for key in ids if key in decided])
+        return clear_in(store, context.config, name, photos)
+
+
+def clear_in(store: Store, config: Config, name: str, photos: Sequence[str | int]) -> Decision:
+    """The same in a library that is open."""
+    known = TagNames.of(store, config).require(name)
+    ids = list(find_photos(store, photos))
+    with store.catalog.reading() as c:
+        decided = tagging.decisions(c).get(known, {})
+    store.clear_decisions(known, [key for key in ids if key in decided])
     return Decision(known, tuple(key for key in ids if key in decided))
+
+
+def favour(context: Context, photos: Sequence[str], *, is_favourite: bool) -> list[int]:
+    """Make photos favourites, or none. Raises UsageError for a photo that the library does not have."""
+    with assemble.writing(context.folder, context.config, purpose=context.purpose) as store:
+        ids = list(find_photos(store, photos))
+        store.set_favourite(ids, is_favourite)
+    return ids
 
 
 def unlearn(context: Context, name: str) -> tuple[str, int, int]:
@@ -101,20 +122,22 @@ def write_decisions(store: Store, name: str, ids: Sequence[int], state: str) -> 
     )
 
 
-def find_photos(store: Store, texts: Sequence[str], *, folders: bool = False) -> dict[int, Path | None]:
+def find_photos(store: Store, texts: Sequence[str | int], *, folders: bool = False) -> dict[int, Path | None]:
     """Ids of photos given as paths or ids, each with the path it was found by; folders stand for all below if they may.
 
-    Raises UsageError naming what the library does not have.
+    A number is an id; a text of digits may be a path, too. Raises UsageError naming what the library does not have.
     """
     found: dict[int, Path | None] = {}
     with store.catalog.reading() as c:
         for text in texts:
-            path = Path(text).expanduser().absolute()
-            photos: dict[int, Path | None] = dict(_photos_at(c, path, folders=folders))
-            if not photos and text.isdecimal() and len(text) < 19:
+            path = Path(str(text)).expanduser().absolute()
+            photos: dict[int, Path | None] = {}
+            if isinstance(text, str):
+                photos = dict(_photos_at(c, path, folders=folders))
+            if not photos and str(text).isdecimal() and len(str(text)) < 19:
                 photos = dict.fromkeys(reading.photo_rows(c, [int(text)]))
             if not photos:
-                raise _no_photo(text, path, folders=folders)
+                raise _no_photo(str(text), path, folders=folders)
             for key, place in photos.items():
                 found.setdefault(key, place)
     return found

@@ -118,7 +118,7 @@ def _sources() -> Iterator[Path]:
 
 def _search(library: Library, query: str, context: Context) -> list[SearchResult]:
     started = time.perf_counter()
-    results = library.search(query, top=RESULTS)
+    results = list(library.search(query, top=RESULTS, everything=True))
     took_ms = 1000 * (time.perf_counter() - started)
     context.result(f"$ oko search {query}        ({took_ms:.0f} ms)")
     for rank, result in enumerate(results, 1):

@@ -1,4 +1,4 @@
-"""The parts of README.md and config.toml that are generated from the code: `python -m oko.docs --write`."""
+"""What is generated from the code in README.md, docs/painting.md and config.toml: `python -m oko.docs --write`."""
 
 from __future__ import annotations
 
@@ -77,9 +77,14 @@ def _cell(text: str) -> str:
     return re.sub(r"([*|])", r"\\\1", text)
 
 
-def filled(readme: str) -> str:
-    """The text of README.md with every block brought up to date."""
-    for name, text in readme_blocks().items():
+def painting_blocks() -> dict[str, str]:
+    """Likewise of docs/painting.md."""
+    return {"generate-options": _options(_commands()["generate"])}
+
+
+def filled(readme: str, blocks: dict[str, str] | None = None) -> str:
+    """The text of README.md, or of another page with its blocks, brought up to date."""
+    for name, text in (readme_blocks() if blocks is None else blocks).items():
         begin, end = f"<!-- block: {name} -->", f"<!-- end: {name} -->"
         before, _, rest = readme.partition(begin)
         _, found, after = rest.partition(end)
@@ -89,9 +94,13 @@ def filled(readme: str) -> str:
 
 
 def main() -> int:
-    """Rewrite README.md and config.toml with `--write`; otherwise say whether they are up to date."""
-    readme, config = ROOT / "README.md", ROOT / "config.toml"
-    wanted = {readme: filled(readme.read_text(encoding="utf-8")), config: default_toml()}
+    """Rewrite README.md, docs/painting.md and config.toml with `--write`; otherwise say whether they are up to date."""
+    readme, config, painting = ROOT / "README.md", ROOT / "config.toml", ROOT / "docs" / "painting.md"
+    wanted = {
+        readme: filled(readme.read_text(encoding="utf-8")),
+        config: default_toml(),
+        painting: filled(painting.read_text(encoding="utf-8"), painting_blocks()),
+    }
     stale = [
         path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text
     ]

@@ -23,6 +23,7 @@ from oko.aligned import count
 from oko.context import Context
 from oko.render import path_fields
 from oko.searching import status
+from oko.web.previews import forget_previews
 
 DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
 SHOWN = 10
@@ -65,6 +66,7 @@ def forget(context: Context, args: argparse.Namespace) -> int:
             return exits.DONE
         with status(context, "Forgetting"):
             _, is_clean = store.forget(selection.files, root_ids=[root.id for root in selection.roots])
+            forget_previews(context.folder)  # all: they are made again when they are looked at
     return _report(context, selection, as_json=args.json, is_clean=is_clean)
 
 

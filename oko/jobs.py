@@ -17,7 +17,7 @@ from library.errors import LibraryLocked, LibraryUnreadable
 from library.folder import owners_alone
 from oko.aligned import ago, count
 
-KINDS = ("watch", "index")
+KINDS = ("watch", "index", "tag")
 # Whoever asks looks about once a second at most.
 WRITE_EVERY_S = 1.0
 CLOCK_SLACK_S = 2.0  # the time of boot, from which a process's beginning is counted, is known to a second

@@ -1,4 +1,7 @@
-"""Search results as tables, JSON, CSV, paths, terminal pictures and contact sheets."""
+"""Search results as tables, JSON, CSV and paths, and in the files that the flags ask for.
+
+Imports little: a search that a running server answers is printed without loading the database's library.
+"""
 
 from __future__ import annotations
 
@@ -9,54 +12,128 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from library.catalog import reading
-from library.errors import UsageError
 from library.records import SearchResult, display_path
-from library.store import Store
+from oko import exits
 from oko.context import Context, write_text
+from oko.sheet import shown_date
 
-PREVIEW_COLUMNS = 40
-SHEET_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+if TYPE_CHECKING:
+    from library.store import Store
+
+CSV_COLUMNS = (
+    *(
+        "rank",
+        "score",
+        "relevance",
+        "id",
+        "path",
+        "taken_at",
+        "taken_from",
+        "width_px",
+        "height_px",
+        "format",
+    ),
+    *("size_bytes", "camera", "latitude", "longitude", "favourite", "copies", "tags"),
+)
 
 
 def print_results(
-    context: Context, store: Store, results: Sequence[SearchResult], args: argparse.Namespace
-) -> None:
-    """Print the results in the shape the arguments ask for, and write the contact sheet."""
+    context: Context, store: Store | None, results: Sequence[SearchResult], args: argparse.Namespace
+) -> int:
+    """Print the results in the shape the arguments ask for, and write the files they ask for; returns the exit code.
+
+    Without a store it is opened if thumbnails are needed.
+    """
     if args.json:
         context.result(json.dumps([as_json(result) for result in results], indent=2))
     elif args.csv:
         write_text(as_csv(results))
     elif args.paths or args.null:
-        write_text("".join(os.fsdecode(result.path) + ("\0" if args.null else "\n") for result in results))
+        print_paths([result.path for result in results], null=args.null)
     elif args.preview:
         print_previews(context, store, results)
     elif results:
-        print_table(context, results)
+        print_table(context, store, results, drawing=args.thumbnails)
+    return write_files(context, store, results, args)
+
+
+def write_files(
+    context: Context, store: Store | None, results: Sequence[SearchResult], args: argparse.Namespace
+) -> int:
+    """The contact sheet, the copies and the links; returns the exit code."""
     if args.sheet is not None:
-        write_sheet(store, results, args.sheet, title=" ".join(args.query))
+        from library.sheets import Section
+        from oko.sheet import result_cells, write_sheet
+
+        pictures = thumbnails(context, store, [result.id for result in results])
+        words = " ".join(args.query)
+        write_sheet(
+            [Section(f"“{words}”" if words else "Results", result_cells(results, pictures))], args.sheet
+        )
         context.note(f"Contact sheet: {args.sheet}")
+    return place([result.path for result in results], context, args)
+
+
+def place(paths: Sequence[Path], context: Context, args: argparse.Namespace) -> int:
+    """Copy and link the photos where the arguments ask for it; returns the exit code."""
+    from oko import placing
+    from oko.aligned import count
+
+    code = exits.DONE
+    for folder, put, done in (
+        (args.copy_to, placing.copy_all, "copied to"),
+        (args.link_to, placing.link_all, "linked in"),
+    ):
+        if folder is None:
+            continue
+        report = put(placing.numbered(paths), folder)
+        for failure in report.failures:
+            context.note(failure)
+        before = f", {report.there_before:,} were there before" if report.there_before else ""
+        failed = f", {len(report.failures):,} could not be" if report.failures else ""
+        context.note(f"{count(report.done, 'photo')} {done} {folder}{before}{failed}.")
+        code = exits.FAILED if report.failures else code
+    return code
+
+
+def thumbnails(context: Context, store: Store | None, ids: Sequence[int]) -> Mapping[int, bytes]:
+    """WebP thumbnails by photo id."""
+    from library.catalog import reading
+    from oko import assemble
+
+    if store is None:
+        with assemble.reading(context.folder, context.config) as opened:
+            return thumbnails(context, opened, ids)
+    with store.catalog.reading() as c:
+        return reading.thumbnails(c, ids)
 
 
 def as_json(result: SearchResult) -> dict[str, Any]:
     """One result as an object; `path_b64` is there when the path's bytes are not UTF-8."""
-    row = {
+    return {
         **path_fields(result.path),
         "score": round(result.score, 6),
-        "relevance": result.relevance,
+        "relevance": result.relevance if result.relevance is None else round(result.relevance, 6),
         "id": result.id,
         "tags": [dataclasses.asdict(tag) for tag in result.tags],
         "copies": [path_fields(copy) for copy in result.copies],
         "taken_at": result.taken_at,
+        "taken_from": result.taken_from,
         "width_px": result.width,
         "height_px": result.height,
+        "format": result.format,
+        "size_bytes": result.size_bytes,
+        "camera": result.camera,
+        "lens": result.lens,
+        "latitude": result.latitude,
+        "longitude": result.longitude,
+        "favourite": result.favourite,
         "missing": result.missing,
     }
-    return row
 
 
 def path_fields(path: Path) -> dict[str, str]:
@@ -73,54 +150,97 @@ def folder_fields(folder: Path) -> dict[str, str]:
     return {key.replace("path", "library_folder"): value for key, value in path_fields(folder).items()}
 
 
+def print_paths(paths: Sequence[Path], *, null: bool) -> None:
+    """The paths' own bytes, a line or a NUL each."""
+    write_text("".join(os.fsdecode(path) + ("\0" if null else "\n") for path in paths))
+
+
 def as_csv(results: Sequence[SearchResult]) -> str:
     """Comma-separated values with a header."""
+    rows = []
+    for rank, r in enumerate(results, 1):
+        relevance = "" if r.relevance is None else f"{r.relevance:.6f}"
+        facts = (r.taken_at, r.taken_from, r.width, r.height, r.format, r.size_bytes, r.camera)
+        place = (r.latitude, r.longitude, int(r.favourite), len(r.copies), ";".join(t.name for t in r.tags))
+        rows.append((rank, f"{r.score:.6f}", relevance, r.id, os.fsdecode(r.path), *facts, *place))
+    return csv_text(CSV_COLUMNS, rows)
+
+
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A header and rows as CSV; None is an empty field."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(["rank", "score", "id", "path", "taken_at", "width_px", "height_px", "copies", "tags"])
-    for rank, r in enumerate(results, 1):
-        size = (r.width, r.height)
-        table.writerow(
-            [
-                rank,
-                f"{r.score:.6f}",
-                r.id,
-                os.fsdecode(r.path),
-                r.taken_at or "",
-                *size,
-                len(r.copies),
-                ";".join(t.name for t in r.tags),
-            ]
-        )
+    table.writerow(header)
+    table.writerows(rows)
     return out.getvalue()
 
 
-def print_table(context: Context, results: Sequence[SearchResult]) -> None:
-    """A table for people; on a pipe, one line a result."""
+def print_table(
+    context: Context, store: Store | None, results: Sequence[SearchResult], *, drawing: str = "auto"
+) -> None:
+    """A table for people, with small photos where the terminal draws them; on a pipe, one line a result."""
+    columns = _figure_columns(results)
     if not context.console.is_terminal:
         for rank, r in enumerate(results, 1):
-            context.result(f"{rank:>3}  {r.score:.3f}  {display_path(r.path)}{_remarks(r)}")
+            context.result(
+                "  ".join([f"{rank:>3}", *_figures(r, columns), display_path(r.path) + _remarks(r)])
+            )
         return
     from rich.table import Table
-    from rich.text import Text
 
+    pictures = _drawn(context, store, results, drawing)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title, justify in (("", "right"), ("score", "right"), ("photo", "left"), ("taken", "left")):
-        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for title in ("", *columns):
+        table.add_column(title, justify="right")
+    if pictures:
+        table.add_column("")
+    for title in ("photo", "taken"):
+        table.add_column(title, overflow="fold")
     for rank, r in enumerate(results, 1):
-        photo = Text.assemble(
-            (display_path(r.path.parent) + "/", "dim"),
-            (display_path(Path(r.path.name)), "bold"),
-            (_remarks(r), "dim"),
-        )
-        if r.path.as_posix().isascii():
-            photo.stylize(f"link file://{r.path}")
-        table.add_row(str(rank), f"{r.score:.3f}", photo, (r.taken_at or "")[:10])
+        drawn = [pictures.get(r.id, "")] if pictures else []
+        day = shown_date(r.taken_at, r.taken_from)
+        table.add_row(str(rank), *_figures(r, columns), *drawn, _photo_cell(r), day)
     context.console.print(table)
 
 
+def _drawn(
+    context: Context, store: Store | None, results: Sequence[SearchResult], wanted: str
+) -> dict[int, Any]:
+    from oko import terminal
+
+    pictures = terminal.for_tables(context, wanted)
+    if pictures is None:
+        return {}
+    found = thumbnails(context, store, [result.id for result in results])
+    return {key: pictures.draw(each, columns=terminal.THUMBNAIL_COLUMNS) for key, each in found.items()}
+
+
+def _figure_columns(results: Sequence[SearchResult]) -> list[str]:
+    """Which figures there are: filters alone give no score, and an uncalibrated model no relevance."""
+    columns = ["score"] if any(r.score for r in results) else []
+    return columns + (["relevance"] if any(r.relevance is not None for r in results) else [])
+
+
+def _figures(result: SearchResult, columns: Sequence[str]) -> list[str]:
+    values = {"score": result.score, "relevance": result.relevance}
+    return [f"{value:.3f}" if (value := values[name]) is not None else "-" for name in columns]
+
+
+def _photo_cell(result: SearchResult) -> Any:
+    from rich.text import Text
+
+    photo = Text.assemble(
+        (display_path(result.path.parent) + "/", "dim"),
+        (display_path(Path(result.path.name)), "bold"),
+        (_remarks(result), "dim"),
+    )
+    if result.path.as_posix().isascii():
+        photo.stylize(f"link file://{result.path}")
+    return photo
+
+
 def _remarks(result: SearchResult) -> str:
-    remarks = []
+    remarks = ["favourite"] if result.favourite else []
     if result.copies:
         remarks.append(f"{len(result.copies)} more cop{'y' if len(result.copies) == 1 else 'ies'}")
     if result.missing:
@@ -129,51 +249,15 @@ def _remarks(result: SearchResult) -> str:
     return f"  ({', '.join(remarks)})" if remarks else ""
 
 
-def print_previews(context: Context, store: Store, results: Sequence[SearchResult]) -> None:
-    """The photos themselves, drawn by whatever the terminal can do (Kitty, sixel, or half blocks).
+def print_previews(context: Context, store: Store | None, results: Sequence[SearchResult]) -> None:
+    """The photos themselves, large. Raises UsageError if standard output is no terminal with a size."""
+    from oko import terminal
 
-    Raises UsageError if standard output is no terminal with a size.
-    """
-    if not context.console.is_terminal or not os.get_terminal_size().columns:
-        raise UsageError("--preview draws in a terminal, and this is none", hint="Use --sheet FILE instead.")
-    from textual_image.renderable import Image as TerminalImage
-
-    from library.images import decode
-
-    with store.catalog.reading() as c:
-        pictures = reading.thumbnails(c, [result.id for result in results])
+    pictures = terminal.for_previews(context)
+    found = thumbnails(context, store, [result.id for result in results])
+    columns = _figure_columns(results)
     for rank, result in enumerate(results, 1):
-        context.result(f"{rank:>3}  {result.score:.3f}  {display_path(result.path)}{_remarks(result)}")
-        if result.id in pictures:
-            picture = decode(pictures[result.id], name="thumbnail", max_pixels=10**7).image
-            context.console.print(TerminalImage(picture, width=PREVIEW_COLUMNS, height="auto"))
-
-
-def check_sheet(path: Path | None) -> None:
-    """Before any work is done: raises UsageError for a contact sheet in a format there is not."""
-    if path is None:
-        return
-    if path.suffix.lower() not in SHEET_FORMATS:
-        raise UsageError(f"--sheet {path}: the name must end in {', '.join(SHEET_FORMATS)}")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"--sheet {path}: there is no folder {path.absolute().parent}")
-
-
-def write_sheet(store: Store, results: Sequence[SearchResult], path: Path, *, title: str) -> None:
-    """A contact sheet of the results' thumbnails. Raises UsageError for an unwritable place."""
-    from library.sheets import Section, contact_sheet
-
-    sheet = contact_sheet([Section(f"“{title}”" if title else "Results", sheet_cells(store, results))])
-    try:
-        sheet.save(path)
-    except OSError as e:
-        raise UsageError(f"the contact sheet {path} cannot be written: {e.strerror or e}") from e
-
-
-def sheet_cells(store: Store, results: Sequence[SearchResult]) -> list[Any]:
-    """The results as cells of a contact sheet, in their order."""
-    from library.sheets import Cell
-
-    with store.catalog.reading() as c:
-        pictures = reading.thumbnails(c, [result.id for result in results])
-    return [Cell(pictures[r.id], f"{r.path.name}  {r.score:.2f}") for r in results if r.id in pictures]
+        figures = "  ".join([f"{rank:>3}", *_figures(result, columns)])
+        context.result(f"{figures}  {display_path(result.path)}{_remarks(result)}")
+        if result.id in found:
+            context.console.print(pictures.draw(found[result.id], columns=terminal.PREVIEW_COLUMNS))

@@ -1,30 +1,72 @@
-"""From the command line's words, pictures and filters to a query."""
+"""From the command line's words, pictures and filters to a query, and from the query to its answers."""
 
 from __future__ import annotations
 
 import argparse
-import re
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-import search.query
-from library.catalog import reading, tagging
+from library.catalog import filtering, reading, tagging
 from library.config import Config
 from library.encoder import Encoder
 from library.errors import ModelMismatch, UsageError
+from library.overview import library_model
 from library.presets import ModelSpec
 from library.records import ModelStamp, PhotoFilter
 from library.store import Store
 from oko import assemble
 from oko.context import Context
 from oko.tagnames import TagNames
+from search import values
+from search.filters import FILTERS, advice, any_of
+from search.query import Query, parse, query_vector
+from search.rank import Searcher, SearchPage, Sort
+from search.stored import vectors_of
 
-DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One search, as it was asked for."""
+
+    query: Query
+    pictures: Sequence[Path | Image.Image] = ()
+    wanted: PhotoFilter = PhotoFilter()  # noqa: RUF009 - frozen; with the query's own filters
+    sort: Sort | None = None
+    offset: int = 0
+    limit: int = 20
+    everything: bool = False
+
+    @property
+    def is_of_filters_alone(self) -> bool:
+        """Whether nothing is compared, so that no model is needed."""
+        return not self.query.parts and not self.pictures
+
+
+def request(args: argparse.Namespace, config: Config) -> Request:
+    """What the arguments of `oko search` ask for. Raises UsageError for nothing at all, QueryError for a bad text."""
+    query = parse(" ".join(args.query))
+    flags = photo_filter(args)
+    if query.is_empty and not args.image and flags.is_open:
+        raise UsageError(
+            "there is nothing to search for",
+            hint='Give words, a picture or a filter: oko search "a red boat", --image FILE, oko search tag:dog',
+        )
+    return Request(
+        query,
+        tuple(args.image),
+        flags & query.wanted,
+        Sort(args.sort) if args.sort else query.sort,
+        args.offset,
+        config.top,
+        args.all,
+    )
 
 
 @contextmanager
@@ -38,29 +80,123 @@ def status(context: Context, text: str) -> Iterator[None]:
 
 
 def photo_filter(args: argparse.Namespace) -> PhotoFilter:
-    """The filters of a command. Raises UsageError for a date that is none."""
-    for flag in ("after", "before"):
-        value = getattr(args, flag)
-        if value is not None and not DATE.fullmatch(value):
-            raise UsageError(f"--{flag} {value} is not a date", hint="Write 2023, 2023-07 or 2023-07-14.")
-    if args.after and args.before and args.after[: len(args.before)] > args.before[: len(args.after)]:
-        raise UsageError(f"no photo was taken after {args.after} and before {args.before}")
-    return PhotoFilter(
-        folders=tuple(Path(folder).expanduser().resolve() for folder in args.folders),
-        taken_after=args.after,
-        taken_before=args.before,
+    """The filters that were given as flags. Raises UsageError for a value that makes no sense."""
+    found = PhotoFilter(
+        folders=tuple(map(_folder, args.folders)),
         camera=args.camera,
         tags=tuple(args.tags),
         include_missing=args.missing,
     )
+    for name in ("after", "before"):
+        value = getattr(args, name)
+        found &= _read(name, [value] if value is not None else [])
+    for name, kind in FILTERS.items():
+        for value in getattr(args, f"filter_{name}", ()):
+            parts = value.split(",") if kind.takes_list else [value]
+            found &= _read(name, parts)
+    try:
+        values.check_order(found.taken_after, found.taken_before)
+    except ValueError as e:
+        raise UsageError(str(e)) from None
+    return found
+
+
+def _folder(given: Path | str) -> Path:
+    try:
+        return Path(os.path.expanduser(given)).resolve()
+    except (OSError, ValueError, RuntimeError) as e:  # a loop of links, or what no folder can be called
+        raise UsageError(f"--in {str(given)!r} is no folder: {e}") from e
+
+
+def _read(name: str, texts: Sequence[str]) -> PhotoFilter:
+    kind = FILTERS[name]
+    found = []
+    for text in texts:
+        try:
+            found.append(kind.read(text.strip()))
+        except ValueError as e:
+            raise UsageError(f"--{name} {text}: {e}", hint=advice(kind, text)) from None
+    return any_of(found) if found else PhotoFilter()
+
+
+def answer(context: Context, store: Store, asked: Request) -> tuple[SearchPage, ModelStamp | None]:
+    """The page of photos that answers, and the model that was used; a query of filters alone needs none.
+
+    Raises ModelError, PictureError, UsageError.
+    """
+    if asked.is_of_filters_alone:
+        return by_filters(store, context.config, asked, filterer(store))
+    spec = assemble.choose_model(context.folder, context.config, store, context.note)
+    require_vectors(store, spec)
+    encoder = assemble.make_encoder(spec, context.config)
+    with status(context, "Searching"):
+        searcher = assemble.make_searcher(store, encoder, context.config)
+        return by_likeness(store, context.config, asked, encoder, searcher), encoder.stamp
+
+
+def filterer(store: Store) -> Searcher | None:
+    """What answers a query of filters alone; None before the first photo."""
+    own = library_model(store)
+    return Searcher(store, own[1]) if own is not None else None
+
+
+def by_filters(
+    store: Store, config: Config, asked: Request, searcher: Searcher | None
+) -> tuple[SearchPage, ModelStamp | None]:
+    """Answer a query of filters alone: without a model, which is None where the library has none yet."""
+    wanted = with_known_tags(store, config, asked.wanted)
+    if searcher is None:
+        return SearchPage((), asked.offset, 0, 0), None
+    return _page(searcher, None, replace(asked, wanted=wanted)), searcher.stamp
+
+
+def by_likeness(
+    store: Store, config: Config, asked: Request, encoder: Encoder, searcher: Searcher
+) -> SearchPage:
+    """Answer a query with words or pictures in it. Raises ModelError, PictureError, UsageError."""
+    wanted = with_known_tags(store, config, asked.wanted)
+    pictures = [assemble.as_picture(each, config) for each in asked.pictures]
+    vector = query_vector(
+        asked.query, encoder, pictures=pictures, vectors_of=vectors_of(store, encoder.stamp)
+    )
+    return _page(searcher, vector, replace(asked, wanted=wanted))
+
+
+def _page(searcher: Searcher, vector: NDArray[np.float32] | None, asked: Request) -> SearchPage:
+    return searcher.page(
+        vector,
+        wanted=asked.wanted,
+        sort=asked.sort or Sort.RELEVANCE,
+        offset=asked.offset,
+        limit=asked.limit,
+        everything=asked.everything,
+        nature=asked.query.with_pictures(len(asked.pictures)).nature,
+    )
+
+
+def tags_in(wanted: PhotoFilter) -> Iterator[str]:
+    """Every tag that a filter names, wherever in it."""
+    yield from wanted.tags
+    for inside in (*wanted.excluded, *wanted.any_of, *wanted.also):
+        yield from tags_in(inside)
 
 
 def with_known_tags(store: Store, config: Config, wanted: PhotoFilter) -> PhotoFilter:
     """The filter with its tags in the spelling that the library has them in, whatever their capitals were."""
-    if not wanted.tags:
+    if next(tags_in(wanted), None) is None:
         return wanted
     names = TagNames.of(store, config)
-    return replace(wanted, tags=tuple(names.known(name) for name in wanted.tags))
+
+    def known(part: PhotoFilter) -> PhotoFilter:
+        return replace(
+            part,
+            tags=tuple(names.known(name) for name in part.tags),
+            excluded=tuple(map(known, part.excluded)),
+            any_of=tuple(map(known, part.any_of)),
+            also=tuple(map(known, part.also)),
+        )
+
+    return known(wanted)
 
 
 def _about_tags(store: Store, config: Config, wanted: PhotoFilter) -> str:
@@ -68,7 +204,7 @@ def _about_tags(store: Store, config: Config, wanted: PhotoFilter) -> str:
     names = TagNames.of(store, config)
     with store.catalog.reading() as c:
         counts = tagging.tag_counts(c)
-    for name in wanted.tags:
+    for name in tags_in(wanted):
         has = counts.get(name, {})
         if has.get(tagging.SUGGESTED) or has.get(tagging.CONFIRMED):
             continue
@@ -90,23 +226,24 @@ def require_vectors(store: Store, spec: ModelSpec) -> None:
         )
 
 
-def query_vector(
-    context: Context, encoder: Encoder, text: str, pictures: Sequence[Path]
-) -> NDArray[np.float32]:
-    """The direction (D,) of some words and some picture files. Raises UsageError, PictureError, ModelError."""
-    found = search.query.Query([text], [assemble.read_picture(path, context.config) for path in pictures])
-    return search.query.query_vector(found, encoder)
-
-
-def why_nothing(store: Store, config: Config, stamp: ModelStamp, wanted: PhotoFilter) -> str:
-    """A sentence for an empty answer."""
-    about_tags = _about_tags(store, config, wanted) if wanted.tags else ""
+def why_nothing(store: Store, config: Config, stamp: ModelStamp | None, wanted: PhotoFilter) -> str:
+    """A sentence for an empty answer. `stamp` is the model that was used, None where the library has none."""
+    wanted = with_known_tags(store, config, wanted)
+    about_tags = _about_tags(store, config, wanted)
     with store.catalog.reading() as c:
-        model_id = reading.model_id(c, stamp)
+        model_id = reading.model_id(c, stamp) if stamp is not None else None
         if model_id is None or not reading.embedding_count(c, model_id):
             return "The library has no photos yet. Index some: oko index ~/Pictures"
         if about_tags:
             return about_tags
-        if not wanted.is_open and not len(reading.matching_photo_ids(c, wanted)):
+        if not wanted.is_open and not len(filtering.matching_photo_ids(c, wanted)):
             return "No photo passes these filters."
     return "No photo is on disk at the moment; --missing shows those that were."
+
+
+def about_cut(page: SearchPage) -> str:
+    """A sentence on the photos that were left out as not relevant, or ""."""
+    if not page.cut:
+        return ""
+    photos = "1 photo lies" if page.cut == 1 else f"{page.cut:,} photos lie"
+    return f"{photos} below the relevance line; --all shows {'it' if page.cut == 1 else 'them'}, too."

@@ -21,7 +21,7 @@ from library.overview import library_model
 from library.records import FileState, ModelStamp, Tag
 from library.store import Store
 from library.vocabulary import Vocabulary, load_vocabulary
-from oko import assemble
+from oko import assemble, jobs
 from oko.context import Context
 from oko.deciding import find_photos, write_decisions
 from oko.prompts import PromptsAhead
@@ -76,17 +76,25 @@ def make_tagger(
     )
 
 
-def tag_library(context: Context) -> tuple[TagReport, float]:
-    """Suggest tags for all photos from their stored vectors. Returns the report and the seconds it took."""
-    with _tagging(context) as tagger:
+def tag_library(context: Context, *, model: Callable[[], Encoder] | None = None) -> tuple[TagReport, float]:
+    """Suggest tags for all photos from their stored vectors. Returns the report and the seconds it took.
+
+    `model` gives the one that the settings choose where it is loaded already; else it is loaded if it is needed.
+    """
+    with jobs.telling(context.folder, "tag") as job, _tagging(context, model) as tagger:
         started = time.monotonic()
-        with transfer_bar(context, "Tagging") as progress:
+        with transfer_bar(context, "Tagging") as show:
+
+            def progress(done: int, total: int | None) -> None:
+                show(done, total)
+                job.tell(phase="tag", done=done, total=total)
+
             report = tagger.tag_all(progress)
         return report, time.monotonic() - started
 
 
 @contextmanager
-def _tagging(context: Context) -> Iterator[Tagger]:
+def _tagging(context: Context, model: Callable[[], Encoder] | None) -> Iterator[Tagger]:
     """The library opened for writing, after the words of the tags were read without holding its lock."""
     folder, config = context.folder, context.config
 
@@ -103,7 +111,7 @@ def _tagging(context: Context) -> Iterator[Tagger]:
     @functools.cache
     def encoder() -> Encoder:
         context.note("Reading the tags; the library remembers them for this model.")
-        return _of_state(assemble.make_encoder(spec, config), stamp)
+        return _of_state(model() if model else assemble.make_encoder(spec, config), stamp)
 
     vocabulary = vocabulary_of(config)
     with transfer_bar(context, "Reading the tags") as progress:
@@ -137,14 +145,15 @@ def _stamp(context: Context, store: Store, spec: ModelSpec) -> ModelStamp:
 def learn(
     context: Context,
     name: str,
-    places: Sequence[str],
+    places: Sequence[str | int],
     *,
     confirm: Callable[[int], bool] = lambda examples: True,
+    model: Callable[[], Encoder] | None = None,
 ) -> tuple[str, int, TagReport]:
     """Confirm a tag of example photos (files, folders, ids), suggest it for the rest; (name, examples, report).
 
     Without places it is learned from what is confirmed already. Raises UsageError if that is nothing, or if `confirm`
-    says no to the number of examples.
+    says no to the number of examples. `model` as in `tag_library`.
     """
     with assemble.reading(context.folder, context.config) as store:
         many = len(find_photos(store, places, folders=True)) if places else 0
@@ -162,7 +171,7 @@ def learn(
             )
         write_decisions(store, name, ids, CONFIRMED)
         teach(store, name)
-    with _tagging(context) as tagger:
+    with _tagging(context, model) as tagger:
         report = tagger.tag_all()
     return name, len(ids) or confirmed, report
 
@@ -174,12 +183,17 @@ def list_tags(context: Context) -> list[TagRow]:
     """Every tag of the vocabulary and of the library, with how many photos have it in which state."""
     vocabulary = vocabulary_of(context.config)
     with assemble.reading_if_there(context.folder, context.config) as store:
-        if store is None:
-            counts, learned = {}, set()
-        else:
-            with store.catalog.reading() as c:
-                counts = tagging.tag_counts(c)
-            learned = set(taught(store))
+        return tag_rows(store, vocabulary)
+
+
+def tag_rows(store: Store | None, vocabulary: Vocabulary) -> list[TagRow]:
+    """The same of a library that is open, or of none."""
+    counts: dict[str, dict[str, int]] = {}
+    learned: set[str] = set()
+    if store is not None:
+        with store.catalog.reading() as c:
+            counts = tagging.tag_counts(c)
+        learned = set(taught(store))
     groups = {tag.name: tag.group for tag in vocabulary.tags}
     names = list(dict.fromkeys([*groups, *sorted(counts), *sorted(learned)]))
     rows = []
@@ -194,12 +208,17 @@ def list_tags(context: Context) -> list[TagRow]:
 def show(context: Context, photos: Sequence[str]) -> list[TaggedPhoto]:
     """The tags of some photos, rejected ones too. Raises UsageError for a photo that is not there."""
     with assemble.reading(context.folder, context.config) as store:
-        named = find_photos(store, photos)
-        ids = list(named)
-        with store.catalog.reading() as c:
-            tags, files = reading.photo_tags(c, ids), reading.photo_files(c, ids)
-            own = library_model(store)
-            never = tagging.never_tagged_of(c, own[0], ids) if own else set()
+        return tagged_photos(store, photos)
+
+
+def tagged_photos(store: Store, photos: Sequence[str | int]) -> list[TaggedPhoto]:
+    """The same in a library that is open."""
+    named = find_photos(store, photos)
+    ids = list(named)
+    own = library_model(store)
+    with store.catalog.reading() as c:
+        tags, files = reading.photo_tags(c, ids), reading.photo_files(c, ids)
+        never = tagging.never_tagged_of(c, own[0], ids) if own else set()
     return [
         TaggedPhoto(
             key,

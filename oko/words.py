@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -37,4 +38,5 @@ def command_words(
 
 
 def _word(value: Any) -> str:
-    return str(value.expanduser().absolute()) if isinstance(value, Path) else str(value)
+    # os.path leaves the name of somebody who is not known here as it is; pathlib raises RuntimeError.
+    return str(Path(os.path.expanduser(value)).absolute()) if isinstance(value, Path) else str(value)

@@ -1,28 +1,196 @@
-"""A query vector -> the photos that answer it best."""
+"""A query vector -> the photos that answer it, a page at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from library.catalog import reading
+from library.catalog import Connection, dates, filtering, reading
+from library.prompts import TextEncoder
 from library.records import FileState, Hit, ModelStamp, PhotoFilter, SearchResult, Tag
 from library.store import Store
+from library.vectors import VectorIndex
+from search import diversity, ordering
+from search.duplicates import OneOfEach
+from search.relevance import BEST, SAMPLE, Judge, Judgement, Nature, null_vectors
+
+F32 = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+class Sort(StrEnum):
+    """In which order the answers come. Photos without a date are the last by date."""
+
+    RELEVANCE = "relevance"
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    DIVERSE = "diverse"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """Some of the answers, in order. Pages of one query neither overlap nor miss any while the library is the same."""
+
+    results: tuple[SearchResult, ...]
+    offset: int
+    total: int  # photos that pass the filter and the relevance line: what paging runs over
+    cut: int  # photos that pass the filter and lie below the line
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The photos that answer, in no order."""
+
+    ids: Ids  # (n,)
+    scores: F32  # (n,) what they are ranked by
+    direction: F32  # (D,) the scores are products with it
+    judgement: Judgement | None  # None: relevance is not known, nothing is cut
+    cut: int = 0
 
 
 @dataclass(slots=True)
 class Searcher:
-    """Search in one library with one model. The index is loaded at the first search and follows the catalog."""
+    """Search in one library with one model. The index is loaded at the first search and follows the catalog.
+
+    `encoder` gives the model, and is asked for only if the library does not remember the texts that relevance is
+    judged by; without it nothing is cut then. Below relevance `line` photos are not shown. Any thread may search.
+    """
 
     store: Store
     stamp: ModelStamp
+    encoder: Callable[[], TextEncoder] | None = None
+    line: float = 0.5
+    _judge: tuple[int, Judge] | None = field(default=None, init=False)  # with the number of photos it is of
+    _nulls: F32 | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _one_of_each: OneOfEach | None = field(default=None, init=False)
 
-    def rank(self, vector: NDArray[np.float32], k: int, *, wanted: PhotoFilter | None = None) -> list[Hit]:
+    def page(
+        self,
+        vector: F32 | None,
+        *,
+        wanted: PhotoFilter | None = None,
+        sort: Sort = Sort.RELEVANCE,
+        offset: int = 0,
+        limit: int = 60,
+        everything: bool = False,
+        nature: Nature = Nature.WORDS,
+    ) -> SearchPage:
+        """`limit` answers from place `offset` on; an empty page beyond the end.
+
+        `vector` (D,) float32 of L2 norm 1 is what is looked for, `nature` what it was made of; without one every photo
+        that passes the filter answers, newest first where the sort says nothing else. What lies below the relevance
+        line only `everything` shows. Equal scores: newer first, then the one indexed later. Any page of a million
+        photos costs a pass over their vectors. Raises ModelMismatch if the library has no vectors of this model.
+        """
+        wanted, offset, limit = wanted or PhotoFilter(), max(offset, 0), max(limit, 0)
+        if vector is None:
+            return self._by_filter(wanted, sort, offset, limit)
+        found = self._answers(vector, wanted, nature, everything=everything)
+        if sort in (Sort.NEWEST, Sort.OLDEST):
+            with self.store.catalog.reading() as c:
+                order = ordering.by_date(c, found.ids, newest=sort is Sort.NEWEST)
+            ids = order[offset : offset + limit]
+        elif sort is Sort.DIVERSE:
+            ids = self._diverse(found, offset, limit)
+        else:
+            ids = self._ranked(found, offset, limit)
+        return SearchPage(tuple(self._shown(vector, found, ids)), offset, len(found.ids), found.cut)
+
+    def _by_filter(self, wanted: PhotoFilter, sort: Sort, offset: int, limit: int) -> SearchPage:
+        with self.store.catalog.reading() as c:
+            matching = self._matching(c, wanted)
+            order = ordering.by_date(c, matching, newest=sort is not Sort.OLDEST)
+        hits = [Hit(int(key), 0.0) for key in order[offset : offset + limit]]
+        return SearchPage(tuple(self.results(hits)), offset, len(order), 0)
+
+    def _answers(self, vector: F32, wanted: PhotoFilter, nature: Nature, *, everything: bool) -> _Answers:
+        index = self.store.vectors(self.store.model_id(self.stamp), self.stamp.dim)
+        judge = self._current_judge(index)
+        direction = judge.direction(vector, nature) if judge else vector
+        ids, scores = index.scores(direction)
+        # Judged by the whole library: what a photo is worth does not depend on the filter.
+        judgement = None
+        if judge and len(ids):
+            best = ordering.window(ids, scores, offset=0, limit=BEST, taken=self._taken)
+            judgement = judge.judge(vector, self._vectors(ids[best]), nature)
+        keep = self._passing(ids, wanted)
+        if keep is not None:
+            ids, scores = ids[keep], scores[keep]
+        if everything or judgement is None:
+            return _Answers(ids, scores, direction, judgement)
+        above = scores >= judgement.least_score(self.line)
+        return _Answers(ids[above], scores[above], direction, judgement, len(ids) - int(above.sum()))
+
+    def _passing(self, ids: Ids, wanted: PhotoFilter) -> NDArray[np.bool_] | None:
+        """Which photos pass the filter: (n,); None for all of them."""
+        with self.store.catalog.reading() as c:
+            if not wanted.is_open:
+                return ordering.members(ids, self._matching(c, wanted))
+            if wanted.include_missing:
+                return None
+            hidden = reading.hidden_photo_ids(c)
+        return ~ordering.members(ids, hidden) if len(hidden) else None
+
+    def _current_judge(self, index: VectorIndex) -> Judge | None:
+        with self._lock:
+            if self._judge is not None and self._judge[0] == len(index):
+                return self._judge[1]
+            if self._nulls is None:
+                encoder = self.encoder() if self.encoder else None
+                self._nulls = null_vectors(self.store, self.stamp, encoder)
+            if self._nulls is None or not len(index):
+                return None
+            judge = Judge(self._nulls, index.sample(SAMPLE))
+            self._judge = (len(index), judge)
+            return judge
+
+    def _ranked(self, found: _Answers, offset: int, limit: int) -> Ids:
+        rows = ordering.window(found.ids, found.scores, offset=offset, limit=limit, taken=self._taken)
+        return found.ids[rows]
+
+    def _diverse(self, found: _Answers, offset: int, limit: int) -> Ids:
+        best = ordering.window(
+            found.ids, found.scores, offset=0, limit=diversity.CANDIDATES, taken=self._taken
+        )
+        vectors = self._vectors(found.ids[best])
+        first = found.ids[best][diversity.diversified(vectors, found.scores[best])]
+        start = max(offset, len(first))
+        rest = self._ranked(found, start, max(0, offset + limit - start))
+        return np.concatenate([first[offset : offset + limit], rest])
+
+    def _taken(self, ids: Sequence[int]) -> Mapping[int, str]:
+        with self.store.catalog.reading() as c:
+            return dates.taken(c, ids)
+
+    def _vectors(self, ids: Ids) -> F32:
+        """(n, D) of photos that have one, in the order of `ids`."""
+        found = np.zeros((len(ids), self.stamp.dim), np.float32)
+        row_of = {int(key): row for row, key in enumerate(ids)}
+        model_id = self.store.model_id(self.stamp)
+        with self.store.catalog.reading() as c:
+            for part, vectors in reading.embeddings(c, model_id, self.stamp.dim, ids=list(row_of)):
+                found[[row_of[int(key)] for key in part]] = vectors
+        return found
+
+    def _shown(self, vector: F32, found: _Answers, ids: Ids) -> list[SearchResult]:
+        vectors = self._vectors(ids)
+        hits = [Hit(int(key), float(score)) for key, score in zip(ids, vectors @ vector, strict=True)]
+        results = self.results(hits)
+        if found.judgement is None:
+            return results
+        relevance = found.judgement.of(vectors @ found.direction)
+        of = {int(key): round(float(value), 4) for key, value in zip(ids, relevance, strict=True)}
+        return [replace(result, relevance=of[result.id]) for result in results]
+
+    def rank(self, vector: F32, k: int, *, wanted: PhotoFilter | None = None) -> list[Hit]:
         """The k photos most similar to `vector` (D,) among those that pass the filter, best first.
 
         The filter is applied before the ranking: k photos come back whenever k pass. Raises ModelMismatch if the
@@ -32,12 +200,20 @@ class Searcher:
         index = self.store.vectors(self.store.model_id(self.stamp), self.stamp.dim)
         with self.store.catalog.reading() as c:
             if not wanted.is_open:
-                ids, scores = index.search(vector, k, only=reading.matching_photo_ids(c, wanted))
+                ids, scores = index.search(vector, k, only=self._matching(c, wanted))
             elif wanted.include_missing:
                 ids, scores = index.search(vector, k)
             else:
                 ids, scores = index.search(vector, k, without=reading.hidden_photo_ids(c))
         return [Hit(int(i), float(s)) for i, s in zip(ids, scores, strict=True)]
+
+    def _matching(self, c: Connection, wanted: PhotoFilter) -> Ids:
+        found = filtering.matching_photo_ids(c, wanted)
+        if wanted.one_of_duplicates:
+            with self._lock:
+                self._one_of_each = self._one_of_each or OneOfEach(self.store)
+            found = self._one_of_each(found)
+        return found
 
     def results(self, hits: Sequence[Hit]) -> list[SearchResult]:
         """What a list or a page shows of the hits, in their order."""
@@ -52,9 +228,7 @@ class Searcher:
                 found.append(_result(hit, photos[hit.id], files[hit.id], shown))
         return found
 
-    def search(
-        self, vector: NDArray[np.float32], k: int, *, wanted: PhotoFilter | None = None
-    ) -> list[SearchResult]:
+    def search(self, vector: F32, k: int, *, wanted: PhotoFilter | None = None) -> list[SearchResult]:
         """`rank`, then `results`."""
         return self.results(self.rank(vector, k, wanted=wanted))
 
@@ -71,7 +245,15 @@ def _result(
         copies=tuple(live[1:]),
         width=photo.width,
         height=photo.height,
-        taken_at=photo.taken_at,
+        taken_at=photo.dated_at,
+        taken_from=photo.taken_from,
+        favourite=bool(photo.favourite),
         missing=not live,
         tags=tuple(tags),
+        format=photo.format,
+        size_bytes=photo.size_bytes,
+        camera=" ".join(part for part in (photo.camera_make, photo.camera_model) if part) or None,
+        lens=photo.lens,
+        latitude=photo.latitude,
+        longitude=photo.longitude,
     )

@@ -6,6 +6,7 @@ Expensive kinds are skipped unless asked for: --run-slow (or OKO_TEST_SLOW=1), l
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 import tempfile
@@ -61,6 +62,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker(kind):
                 item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def log_handlers() -> Iterator[None]:
+    """A command that ran inside a test set the log up for the standard error of that test alone."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    root.handlers[:] = before
 
 
 @pytest.fixture(autouse=True)

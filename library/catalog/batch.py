@@ -80,6 +80,8 @@ def write_batch(
     heirs = [(old, new) for old, new in batch.successors if new in batch.fresh or old in set(removed)]
     writing.copy_decisions(c, heirs)
     writing.delete_photos(c, removed)
+    shown = {key for _, key in batch.placed} | {old for old, _ in batch.successors}
+    writing.date_photos(c, shown.difference(removed))
     return Written(number, ids, vectors, removed, lost)
 
 

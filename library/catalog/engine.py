@@ -26,6 +26,7 @@ from library.errors import (
     OkoError,
 )
 from library.folder import CATALOG_NAME
+from library.geography import distance_km
 from library.migrations import migrate
 
 BUSY_TIMEOUT_MS = 10_000
@@ -156,6 +157,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     cursor.close()
+    # SQLite's own sine and cosine are left out of many builds.
+    connection.create_function("oko_distance_km", 4, distance_km, deterministic=True)
 
 
 def _begin_sqlite(connection: Connection) -> None:

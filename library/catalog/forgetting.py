@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, update
 
 from library.catalog.engine import Catalog
+from library.catalog.favourites import favourites_of
 from library.catalog.reading import below, chunked
 from library.records import FileState, display_path
 from library.schema import file, root, run, tag
@@ -63,13 +64,13 @@ def photos_losing_all(c: Connection, files: Sequence[Chosen]) -> set[int]:
 
 
 def decisions_on(c: Connection, photo_ids: Iterable[int]) -> int:
-    """How many tags of these photos a person confirmed or rejected."""
+    """How many tags of these photos a person confirmed or rejected, and how many of them are favourites."""
     total = 0
     for part in chunked(photo_ids):
         judged = (
             select(func.count()).select_from(tag).where(tag.c.photo_id.in_(part), tag.c.state != "suggested")
         )
-        total += int(c.execute(judged).scalar_one())
+        total += int(c.execute(judged).scalar_one()) + len(favourites_of(c, part))
     return total
 
 

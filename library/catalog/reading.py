@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, and_, case, exists, func, or_, select
 
-from library.records import FileRow, FileState, ModelStamp, PhotoFilter, Root
-from library.schema import embedding, file, meta, model, photo, removal, root, run, tag, thumbnail
+from library.records import FileRow, FileState, ModelStamp, Root
+from library.schema import embedding, favourite, file, meta, model, photo, removal, root, run, tag, thumbnail
 
 T = TypeVar("T")
 # SQLite takes at most 32,766 bound values a statement (sqlite.org/limits.html, item 9).
@@ -153,64 +153,22 @@ def hidden_photo_ids(c: Connection) -> NDArray[np.int64]:
     return _ids(c, select(file.c.photo_id).distinct().where(away, file.c.photo_id.is_not(None), ~alive))
 
 
-def matching_photo_ids(c: Connection, wanted: PhotoFilter) -> NDArray[np.int64]:
-    """Photos that pass the filter, ascending."""
-    found = _ids(c, select(photo.c.id).where(*_conditions(c, wanted)))
-    if wanted.include_missing or wanted.folders:
-        return found
-    return np.setdiff1d(found, hidden_photo_ids(c), assume_unique=True)
-
-
 def _ids(c: Connection, query: Select[Any]) -> NDArray[np.int64]:
     return np.unique(np.array(c.execute(query).scalars().all(), dtype=np.int64))
 
 
-def _conditions(c: Connection, wanted: PhotoFilter) -> list[Any]:
-    # Sub-queries that stand for themselves, never correlated ones: SQLite may run those through the wrong index, and
-    # then 300,000 photos take minutes instead of a fraction of a second.
-    found: list[Any] = []
-    if wanted.folders:
-        files = select(file.c.photo_id).where(or_(*(_in_folder(c, folder) for folder in wanted.folders)))
-        present = file.c.photo_id.is_not(None)
-        states = [] if wanted.include_missing else [file.c.state == FileState.INDEXED]
-        found.append(photo.c.id.in_(files.where(present, *states)))
-    if wanted.taken_after:
-        found.append(photo.c.taken_at >= wanted.taken_after)
-    if wanted.taken_before:
-        found.append(func.substr(photo.c.taken_at, 1, len(wanted.taken_before)) <= wanted.taken_before)
-    if wanted.camera:
-        names = (
-            func.coalesce(photo.c.camera_make, "")
-            + " "
-            + func.coalesce(photo.c.camera_model, "")
-            + " "
-            + func.coalesce(photo.c.lens, "")
-        )
-        found.append(names.icontains(wanted.camera, autoescape=True))
-    found += [
-        photo.c.id.in_(select(tag.c.photo_id).where(tag.c.name == name, tag.c.state != "rejected"))
-        for name in wanted.tags
-    ]
-    return found
-
-
-def _in_folder(c: Connection, folder: Path) -> Any:
-    conditions = []
-    for each in roots(c):
-        if each.path == folder or folder in each.path.parents:
-            conditions.append(file.c.root_id == each.id)
-        elif each.path in folder.parents:
-            conditions.append(
-                and_(file.c.root_id == each.id, below(os.fsencode(folder.relative_to(each.path))))
-            )
-    return or_(*conditions) if conditions else file.c.id < 0
-
-
 def photo_rows(c: Connection, ids: Sequence[int]) -> dict[int, Any]:
-    """Facts of the photos, by id; absent ids are left out."""
+    """Facts of the photos, by id; absent ids are left out.
+
+    Beside the columns of `photo`: `favourite` (0 or 1), and `taken_from`, "exif" or "file": where `dated_at` is from.
+    """
     found = {}
+    is_favourite = func.coalesce(favourite.c.is_favourite, 0).label("favourite")
+    taken_from = case((photo.c.taken_at.is_not(None), "exif"), (photo.c.dated_at.is_not(None), "file"))
+    query = select(photo, is_favourite, taken_from.label("taken_from"))
+    query = query.outerjoin(favourite, favourite.c.photo_id == photo.c.id)
     for part in chunked(ids):
-        found.update({r.id: r for r in c.execute(select(photo).where(photo.c.id.in_(part)))})
+        found.update({r.id: r for r in c.execute(query.where(photo.c.id.in_(part)))})
     return found
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal, select, update
 
+from library.catalog.favourites import copy_favourites
 from library.catalog.reading import chunked, get_meta, revision
+from library.filetimes import local_time
 from library.records import FileStamp, FileState, ModelStamp, NewPhoto
 from library.schema import embedding, file, meta, model, photo, removal, root, run, tag, thumbnail
 
@@ -85,6 +87,27 @@ def update_files(c: Connection, changes: Sequence[tuple[int, Mapping[str, Any]]]
     c.execute(update(file).where(file.c.id == bindparam("key")).values(columns), values)
 
 
+def date_photos(c: Connection, photo_ids: Iterable[int]) -> None:
+    """See that photos have their date: EXIF's, else the earliest time of their files."""
+    earliest = func.min(file.c.mtime_ns).label("mtime_ns")
+    wanted = (photo.c.id, photo.c.taken_at, photo.c.dated_at, earliest)
+    query = select(*wanted).join(file, file.c.photo_id == photo.c.id).group_by(photo.c.id)
+    for part in chunked(photo_ids):
+        rows = c.execute(query.where(photo.c.id.in_(part))).all()
+        dates = [(r.id, r.dated_at, r.taken_at or local_time(r.mtime_ns)) for r in rows]
+        changed = [{"key": key, "date": date} for key, old, date in dates if old != date]
+        if changed:
+            dated = update(photo).where(photo.c.id == bindparam("key")).values(dated_at=bindparam("date"))
+            c.execute(dated, changed)
+
+
+def date_photos_of(c: Connection, file_ids: Iterable[int]) -> None:
+    """The same for the photos of these files."""
+    for part in chunked(file_ids):
+        shown = select(file.c.photo_id).where(file.c.id.in_(part), file.c.photo_id.is_not(None))
+        date_photos(c, set(c.execute(shown).scalars()))
+
+
 def move_files(c: Connection, moves: Sequence[tuple[int, FileStamp]]) -> None:
     """Give file rows new paths; two files may have swapped theirs."""
     # An empty path with a row's own number is no path a scan can find, so it is free.
@@ -123,7 +146,9 @@ def delete_files(c: Connection, file_ids: Sequence[int]) -> int:
             ).scalars()
         )
         c.execute(delete(file).where(file.c.id.in_(part)))
-    return len(delete_orphans(c, touched))
+    gone = delete_orphans(c, touched)
+    date_photos(c, touched.difference(gone))
+    return len(gone)
 
 
 def delete_orphans(c: Connection, photo_ids: Iterable[int]) -> list[int]:
@@ -175,7 +200,8 @@ def fill_thumbnails(c: Connection, items: Sequence[NewPhoto]) -> None:
 
 
 def copy_decisions(c: Connection, pairs: Sequence[tuple[int, int]]) -> None:
-    """Give photos the tags of others, as (from, to), without changing what they have."""
+    """Give photos the tags of others and whether they are favourites, as (from, to); what they have stays."""
+    copy_favourites(c, pairs)
     for source, target in pairs:
         other = tag.alias()
         taken = exists().where(other.c.photo_id == target, other.c.name == tag.c.name)

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="FILE",
-        help="JSON Lines of confirmed and rejected tags (default: standard output)",
+        help="JSON Lines of confirmed and rejected tags, and of favourites (default: standard output)",
     )
     parser.add_argument(
         "--embeddings",

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from oko import exits
 from oko.commands.index_ import add_model_options
 from oko.context import Context
+from oko.output import add_files, add_shapes, check_files
+from search.filters import FILTERS
+
+if TYPE_CHECKING:
+    from oko.remote import Asked
+
+ORDERS = (
+    "relevance",
+    "newest",
+    "oldest",
+    "diverse",
+)  # search.rank.Sort, which would load the database's library
+# Flags that are older than the query language, or say more than it: --in takes a path of the current folder.
+OWN_FLAGS = ("tag", "folder", "after", "before", "camera")
+_SHORT_OPTIONS = re.compile(r"-([qvh0]+|k[0-9]*)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("query", nargs="*", metavar="QUERY", help="what the photo shows, in words")
+    add_question(parser)
     parser.add_argument(
         "--image",
         action="append",
@@ -24,25 +41,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-k", "--top", type=int, metavar="N", help="how many results (default: the setting `top`, 20)"
     )
-    parser.add_argument(
-        "--all", action="store_true", help="no relevance cut (there is none until relevance is calibrated)"
+    add_shapes(
+        parser,
+        json="one JSON array of objects",
+        csv="comma-separated values with a header",
+        paths="paths only",
     )
-    add_filters(parser)
-    shape = parser.add_argument_group("output").add_mutually_exclusive_group()
-    shape.add_argument("--json", action="store_true", help="one JSON array of objects")
-    shape.add_argument("--csv", action="store_true", help="comma-separated values with a header")
-    shape.add_argument("--paths", action="store_true", help="paths only, one a line")
-    shape.add_argument(
-        "-0", "--null", action="store_true", help="paths only, a NUL after each (for xargs -0)"
-    )
-    shape.add_argument("--preview", action="store_true", help="draw the photos in the terminal")
-    parser.add_argument(
-        "--sheet",
-        type=Path,
-        metavar="FILE",
-        help="also write a contact sheet of the results (.png, .jpg, .webp)",
-    )
+    add_files(parser)
     add_model_options(parser)
+
+
+def add_question(parser: argparse.ArgumentParser) -> None:
+    """What is asked for, but for pictures: that, a running server is told in the same words."""
+    parser.add_argument(
+        "query",
+        nargs="*",
+        metavar="QUERY",
+        help="words; + more; - unwanted; filters such as tag:dog date:2023 (all of it: docs/search.md)",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="also what lies below the relevance line (setting `relevance`)"
+    )
+    parser.add_argument(
+        "--offset", type=_not_negative, default=0, metavar="N", help="leave out the first N results"
+    )
+    parser.add_argument("--sort", choices=ORDERS, help="default: relevance; without words: newest")
+    add_filters(parser)
+
+
+def _not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number
+
+
+def readable(words: Sequence[str]) -> list[str]:
+    """The words of a command line, those of `oko search -people` so that they are not taken for options.
+
+    The query language takes a minus sign for the hyphen. What looks like an option of this command stays one.
+    """
+    if not words or words[0] != "search":
+        return list(words)
+    parser = argparse.ArgumentParser(add_help=False)
+    add_arguments(parser)
+    names = {"--help", "--quiet", "--verbose", "--library", "--config", *parser._option_string_actions}
+    return [_minus(word) if _is_unwanted(word, names) else word for word in words]
+
+
+def _is_unwanted(word: str, names: Collection[str]) -> bool:
+    if not word.startswith("-") or word.startswith("--") or len(word) < 2 + word.isascii():
+        return False
+    # Somebody who writes -json means --json.
+    return not _SHORT_OPTIONS.fullmatch(word) and f"-{word}" not in names
+
+
+def _minus(word: str) -> str:
+    return "\N{MINUS SIGN}" + word[1:]
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
@@ -65,26 +120,53 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tag", dest="tags", action="append", default=[], metavar="NAME", help="has this tag (repeatable)"
     )
+    for name, kind in FILTERS.items():
+        if name in OWN_FLAGS:
+            continue
+        group.add_argument(
+            f"--{name}",
+            dest=f"filter_{name}",
+            action="append",
+            default=[],
+            metavar="VALUE",
+            help=f"{kind.help}: {', '.join(kind.choices) or kind.example}",
+        )
     group.add_argument(
         "--missing", action="store_true", help="also photos that are not on disk at the moment"
     )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Search, and print the results."""
+    """Search, and print the results; a server that is running already answers at once."""
+    from oko import remote, render
+
+    found = remote.search(context.folder, context.loaded, _asked(args, context))
+    if found is None:
+        return _search_alone(args, context)
+    check_files(args)
+    code = render.print_results(context, None, found.results, args)
+    for note in found.notes:
+        context.note(note)
+    return code
+
+
+def _asked(args: argparse.Namespace, context: Context) -> Asked:
+    from oko.remote import Asked
+    from oko.words import command_words
+
+    return Asked(command_words(args, add_question), args.image, context.config.top)
+
+
+def _search_alone(args: argparse.Namespace, context: Context) -> int:
     from oko import assemble, render, searching
 
-    wanted = searching.photo_filter(args)
-    render.check_sheet(args.sheet)
+    asked = searching.request(args, context.config)
+    check_files(args)
     with assemble.reading(context.folder, context.config) as store:
-        wanted = searching.with_known_tags(store, context.config, wanted)
-        spec = assemble.choose_model(context.folder, context.config, store, context.note)
-        searching.require_vectors(store, spec)
-        encoder = assemble.make_encoder(spec, context.config)
-        with searching.status(context, "Searching"):
-            vector = searching.query_vector(context, encoder, " ".join(args.query), args.image)
-            results = assemble.make_searcher(store, encoder).search(vector, context.config.top, wanted=wanted)
-        render.print_results(context, store, results, args)
-        if not results:
-            context.note(searching.why_nothing(store, context.config, encoder.stamp, wanted))
-    return exits.DONE
+        page, stamp = searching.answer(context, store, asked)
+        code = render.print_results(context, store, page.results, args)
+        if page.cut:
+            context.note(searching.about_cut(page))
+        elif not page.total:
+            context.note(searching.why_nothing(store, context.config, stamp, asked.wanted))
+    return code

@@ -43,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take back what you decided about the tag for these photos",
     )
     what.add_argument(
+        "--favourite",
+        nargs="+",
+        metavar="PHOTO",
+        help="these photos are favourites (oko search is:favourite)",
+    )
+    what.add_argument("--no-favourite", nargs="+", metavar="PHOTO", help="these photos are none")
+    what.add_argument(
         "--learn", metavar="NAME", help="teach a tag by the photos of --from, and suggest it for the others"
     )
     what.add_argument(
@@ -86,6 +93,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return _decide(args, context)
     if args.clear:
         return _clear(args, context)
+    if args.favourite or args.no_favourite:
+        return _favour(args, context)
     if args.learn is not None:
         return _learn(args, context)
     if args.unlearn is not None:
@@ -164,6 +173,17 @@ def _clear(args: argparse.Namespace, context: Context) -> int:
         context.note(f"{found.name}: undecided again for {count(len(found.photo_ids), 'photo')}.")
     else:
         context.note(f"Nothing was decided about {found.name} there.")
+    return exits.DONE
+
+
+def _favour(args: argparse.Namespace, context: Context) -> int:
+    from oko import deciding
+
+    ids = deciding.favour(context, args.favourite or args.no_favourite, is_favourite=bool(args.favourite))
+    if args.json:
+        _print(context, {"favourite": bool(args.favourite), "photo_ids": ids})
+    else:
+        context.note(f"{count(len(ids), 'photo')}: {'favourite' if args.favourite else 'no favourite'} now.")
     return exits.DONE
 
 

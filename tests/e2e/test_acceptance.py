@@ -17,7 +17,7 @@ from library.encoder import ClipEncoder, load_encoder
 from library.fakes import FakeEncoder
 from library.models import Registry
 from library.records import PhotoFilter
-from search.query import Query, query_vector
+from search.query import parse, query_vector
 from search.rank import Searcher
 from tests.albums import Album, picture
 from tests.pictures import jpeg_bytes, oriented_copies, photo
@@ -101,7 +101,7 @@ def test_recall_of_text_queries_against_a_plain_matrix_product(album: Album, bui
     ids, rows = list(vectors), np.stack(list(vectors.values()))
     recalls = []
     for words in ("a red boat", "the sea at night", "a dog", "snow", "green grass", "noise"):
-        vector = query_vector(Query([words]), builtin)
+        vector = query_vector(parse(words), builtin)
         exact = {ids[at] for at in np.argsort(-(rows @ vector))[:10]}
         with album.reading() as store:
             hits = Searcher(store, builtin.stamp).rank(vector, 10)

@@ -70,12 +70,12 @@ def test_results_with_hostile_names_can_be_printed(
             out.write(picture(n))
     assert main(["index", str(folder), "--model", "builtin", "--device", "cpu"]) == exits.DONE
     capfdbinary.readouterr()
-    assert main(["search", "noise", "--null"]) == exits.DONE
+    assert main(["search", "noise", "--all", "--null"]) == exits.DONE
     found = capfdbinary.readouterr().out
     paths = {os.path.join(os.fsencode(folder.resolve()), name) for name in names}
     assert set(found.split(b"\0")) - {b""} == paths
     for shape in ("--json", "--csv", "--paths"):
-        assert main(["search", "noise", shape]) == exits.DONE
+        assert main(["search", "noise", "--all", shape]) == exits.DONE
         assert len(capfdbinary.readouterr().out) > 100
 
 

@@ -46,7 +46,7 @@ def test_two_models_in_one_library(tmp_path: Path, weights: Path, capsys: pytest
         return int(oko("index", str(photos), "--model", model, "--device", "cpu", "--json")["embedded"])
 
     def answers(*more: str) -> dict[str, float]:
-        rows = oko("search", "a red house", "--device", "cpu", "--json", *more)
+        rows = oko("search", "a red house", "--all", "--device", "cpu", "--json", *more)
         return {Path(row["path"]).name: row["score"] for row in rows}
 
     assert embedded("builtin") == PHOTOS

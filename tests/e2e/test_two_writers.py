@@ -74,7 +74,7 @@ def test_a_second_writer_waits_and_then_says_who_holds_the_library(
 ) -> None:
     started = time.monotonic()
     second = oko("index", photos, OKO_LOCK_TIMEOUT_S="1.5")
-    reader = oko("search", "noise", "--json")
+    reader = oko("search", "noise", "--all", "--json")
     code, out, err = finished(second)
     assert time.monotonic() - started > 1.5
     assert (code, out) == (exits.FAILED, "")

@@ -14,7 +14,7 @@ from library.fakes import COLOURS, FakeEncoder
 from library.records import PhotoFilter
 from library.store import Store
 from oko.cli import main
-from search.query import Query, query_vector
+from search.query import parse, query_vector
 from search.rank import Searcher
 from tests.libraries import Config, index, paint
 
@@ -40,7 +40,7 @@ def found(library: Path) -> set[str]:
     store = Store.open(library)
     try:
         encoder = FakeEncoder()
-        results = Searcher(store, encoder.stamp).search(query_vector(Query(["red"]), encoder), 100)
+        results = Searcher(store, encoder.stamp).search(query_vector(parse("red"), encoder), 100)
         return {f"{r.path.parent.name}/{r.path.name}" for r in results}
     finally:
         store.close()
@@ -139,7 +139,7 @@ def test_missing_photos_can_still_be_asked_for(photos: Path, tmp_path: Path) -> 
     index(tmp_path / "library", photos)
     store = Store.open(tmp_path / "library")
     hits = Searcher(store, FakeEncoder().stamp).rank(
-        query_vector(Query(["red"]), FakeEncoder()), 100, wanted=PhotoFilter(include_missing=True)
+        query_vector(parse("red"), FakeEncoder()), 100, wanted=PhotoFilter(include_missing=True)
     )
     assert len(hits) == len(NAMES)
     store.close()

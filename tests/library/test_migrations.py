@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, inspect, select
 from library import schema
 from library.catalog import Catalog, open_catalog
 from library.errors import LibraryDamaged, LibraryTooNew
+from library.filetimes import local_time
 from library.folder import CATALOG_NAME
 from library.migrations import MIGRATIONS, Migration, migrate
 
@@ -21,6 +23,7 @@ HISTORY = {
     "0001_initial": Path(__file__).with_name("schema_0001.sql"),
     "0002_tagging": Path(__file__).with_name("schema_0002.sql"),
     "0003_tagged": Path(__file__).with_name("schema_0003.sql"),
+    "0004_dates_and_favourites": Path(__file__).with_name("schema_0004.sql"),
 }
 
 
@@ -28,9 +31,21 @@ def dump(path: Path) -> str:
     """The schema as SQLite keeps it, in order of names."""
     connection = sqlite3.connect(path)
     rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql NOTNULL ORDER BY type DESC, name")
-    lines = [" ".join(row[0].split()) + ";" for row in rows if "sqlite_sequence" not in row[0]]
+    lines = [
+        _constraints_last(" ".join(row[0].split())) + ";" for row in rows if "sqlite_sequence" not in row[0]
+    ]
     connection.close()
     return "\n".join(lines) + "\n"
+
+
+def _constraints_last(statement: str) -> str:
+    """SQLite writes a column that was added behind the constraints, which says the same."""
+    if not statement.startswith("CREATE TABLE") or "( " not in statement:
+        return statement
+    name, _, inside = statement.partition("( ")
+    parts = re.split(r" ?, (?![^(]*\))", inside.removesuffix(")").strip())
+    parts.sort(key=lambda part: part.startswith(("PRIMARY KEY", "UNIQUE", "FOREIGN KEY")))
+    return f"{name}( {', '.join(parts)} )"
 
 
 def migrations_of(path: Path) -> list[str]:
@@ -79,6 +94,29 @@ def test_every_older_catalog_becomes_the_newest(tmp_path: Path, name: str) -> No
     with catalog.reading() as c:
         assert c.execute(select(schema.meta.c.value).where(schema.meta.c.key == "kept")).scalar() == "value"
     catalog.close()
+
+
+def test_photos_of_an_older_catalog_get_their_dates(tmp_path: Path) -> None:
+    made_by(tmp_path, "0003_tagged")
+    connection = sqlite3.connect(tmp_path / CATALOG_NAME)
+    connection.execute("INSERT INTO root VALUES (1, x'2f70', NULL, 0)")
+    for key, taken_at in ((1, "2023-07-14T18:03:22"), (2, None), (3, None)):
+        facts = (key, bytes([key]), 1, "", 1, 1, "JPEG", 1, taken_at, 0)
+        connection.execute(
+            "INSERT INTO photo (id, content_sha256, size_bytes, added_at, width, height, format, orientation, taken_at,"
+            " perceptual_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            facts,
+        )
+    for key, photo_id, mtime_ns in ((1, 1, 1), (2, 2, 2_000_000_000 * 10**9), (3, 2, 1_000_000_000 * 10**9)):
+        row = (key, 1, bytes([key]), photo_id, 1, mtime_ns, key, b"", "indexed", None, None)
+        connection.execute("INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.commit()
+    connection.close()
+    catalog = open_catalog(tmp_path, create=False)
+    with catalog.reading() as c:
+        dates = c.execute(select(schema.photo.c.dated_at).order_by(schema.photo.c.id)).scalars().all()
+    catalog.close()
+    assert dates == ["2023-07-14T18:03:22", local_time(1_000_000_000 * 10**9), None]
 
 
 def add_table(c: Connection) -> None:

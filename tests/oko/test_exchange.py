@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from library import exchange
 from library.catalog import reading
@@ -316,3 +317,50 @@ def test_wrong_usage(
     assert library.oko("export", *arguments) != 0
     assert "oko: " in capsys.readouterr().err
     assert not Path("y").exists()
+
+
+def favourites(library: SmallLibrary) -> dict[int, int]:
+    connection = sqlite3.connect(library.folder / "catalog.sqlite")
+    try:
+        return dict(connection.execute("select photo_id, is_favourite from favourite").fetchall())
+    finally:
+        connection.close()
+
+
+def test_favourites_survive_the_way_out_and_back(
+    library: SmallLibrary, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    red, blue, green = (library.photos / f"{name}.jpg" for name in ("red", "blue", "green"))
+    assert library.oko("tag", "--favourite", red, blue) == 0
+    assert library.oko("tag", "--no-favourite", blue) == 0
+    assert library.oko("tag", "--favourite", green, "--json") == 0
+    before = favourites(library)
+    assert sorted(before.values()) == [0, 1, 1]
+    out = tmp_path / "out.jsonl"
+    assert library.oko("export", out) == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()[1:]]
+    assert [row["favourite"] for row in rows] == [bool(before[key]) for key in sorted(before)]
+    capsys.readouterr()
+    report = imported(library, capsys, out)
+    assert (report["unchanged"], report["written"]) == (3, 0)
+    connection = sqlite3.connect(library.folder / "catalog.sqlite")
+    connection.execute("delete from favourite")
+    connection.commit()
+    connection.close()
+    assert imported(library, capsys, out)["written"] == 3
+    assert favourites(library) == before
+    older = [{**row, "favourite": not row["favourite"], "decided_at": EARLY} for row in rows]
+    assert imported(library, capsys, written(tmp_path, *older))["older"] == 3
+    bad = written(tmp_path, {**rows[0], "favourite": "yes"}, {**rows[0], "decided_at": 5})
+    assert imported(library, capsys, bad)["malformed"] == 2
+    assert favourites(library) == before
+
+
+def test_a_favourite_stays_one_when_it_is_edited_and_moved(library: SmallLibrary) -> None:
+    assert library.oko("tag", "--favourite", library.photos / "blue.jpg") == 0
+    (library.photos / "blue.jpg").rename(library.photos / "sub" / "moved.jpg")
+    library.index()
+    assert list(favourites(library).values()) == [1]
+    Image.new("RGB", (80, 60), (10, 10, 200)).save(library.photos / "sub" / "moved.jpg")
+    library.index()
+    assert list(favourites(library).values()) == [1]

@@ -42,7 +42,7 @@ def oko(library: tuple[Path, Path], capfdbinary: pytest.CaptureFixture[bytes]) -
 
 
 def test_words_find_the_photo(oko: Run) -> None:
-    code, out, _ = oko("search", "a", "cat", "--top", "3")
+    code, out, _ = oko("search", "a", "cat", "--top", "3", "--all")
     lines = out.splitlines()
     assert code == 0
     assert len(lines) == 3
@@ -55,34 +55,45 @@ def test_words_may_follow_options(oko: Run) -> None:
 
 @pytest.mark.parametrize("query", ["kočka", "eine Katze", "un chat"])
 def test_the_built_in_model_reads_other_languages(oko: Run, query: str) -> None:
-    assert "chelsea.png" in oko("search", query, "-k", "1")[1]
+    assert "chelsea.png" in oko("search", query, "-k", "1", "--all")[1]
 
 
 def test_json_has_the_documented_fields(oko: Run) -> None:
-    results = json.loads(oko("search", "a motorcycle", "--json", "-k", "20")[1])
+    results = json.loads(oko("search", "a motorcycle", "--json", "-k", "20", "--all")[1])
     assert len(results) == 16
     assert Path(results[0]["path"]).name == "motorcycle_left.png"
     assert {"path", "score", "relevance", "id", "tags"} <= set(results[0])
-    assert results[0]["relevance"] is None
+    assert 1 > results[0]["relevance"] > 0.5 > results[1]["relevance"] > 0
     assert all(-1 <= r["score"] <= 1 for r in results)
-    assert [r["score"] for r in results] == sorted((r["score"] for r in results), reverse=True)
+    assert [r["relevance"] for r in results] == sorted((r["relevance"] for r in results), reverse=True)
+
+
+def test_only_what_is_relevant_is_shown_and_the_rest_is_counted(oko: Run) -> None:
+    code, out, err = oko("search", "a motorcycle", "--paths")
+    assert code == 0
+    assert [Path(line).name for line in out.splitlines()] == ["motorcycle_left.png"]
+    assert "15 photos lie below the relevance line; --all shows them" in err
+    code, out, err = oko("search", "a giraffe", "--paths")
+    assert (code, out) == (0, "")
+    assert "16 photos lie below the relevance line" in err
 
 
 def test_a_path_that_is_not_utf8_comes_in_base64_too(oko: Run, library: tuple[Path, Path]) -> None:
-    results = json.loads(oko("search", "coins", "--json", "-k", "20")[1])
+    results = json.loads(oko("search", "coins", "--json", "-k", "20", "--all")[1])
     odd = [base64.b64decode(r["path_b64"]) for r in results if "path_b64" in r]
     assert odd == [os.fsencode(library[1]) + b"/coins \xff.png"]
 
 
 def test_paths_are_exact_bytes(oko: Run, library: tuple[Path, Path]) -> None:
-    lines = oko("search", "coins", "--paths", "-k", "16")[1].splitlines()
-    nulls = oko("search", "coins", "-0", "-k", "16")[1].split("\0")
+    lines = oko("search", "coins", "--paths", "-k", "16", "--all")[1].splitlines()
+    nulls = oko("search", "coins", "-0", "-k", "16", "--all")[1].split("\0")
+    assert len(lines) == 16
     assert lines == nulls[:-1]
     assert all(os.path.exists(os.fsencode(line)) for line in lines)
 
 
 def test_csv_is_read_back_by_the_csv_module(oko: Run) -> None:
-    rows = list(csv.DictReader(io.StringIO(oko("search", "a cat", "--csv", "-k", "2")[1])))
+    rows = list(csv.DictReader(io.StringIO(oko("search", "a cat", "--csv", "-k", "2", "--all")[1])))
     assert [row["rank"] for row in rows] == ["1", "2"]
     assert rows[0]["path"].endswith("chelsea.png")
 
@@ -94,7 +105,7 @@ def test_a_picture_finds_itself_and_words_can_join_it(oko: Run, library: tuple[P
     assert alone["score"] > 0.99
     both = [
         Path(r["path"]).name
-        for r in json.loads(oko("search", "a cat", "--image", flower, "--json", "-k", "2")[1])
+        for r in json.loads(oko("search", "a cat", "--image", flower, "--json", "-k", "2", "--all")[1])
     ]
     assert set(both) == {"flower.jpg", "chelsea.png"}
 
@@ -111,7 +122,7 @@ def test_a_contact_sheet_is_a_picture(oko: Run, tmp_path: Path) -> None:
 
 def test_filters(oko: Run, library: tuple[Path, Path], tmp_path: Path) -> None:
     assert json.loads(oko("search", "a cat", "--json", "--in", str(tmp_path))[1]) == []
-    assert len(json.loads(oko("search", "a cat", "--json", "--in", str(library[1]))[1])) == 16
+    assert len(json.loads(oko("search", "a cat", "--json", "--all", "--in", str(library[1]))[1])) == 16
     code, out, err = oko("search", "a cat", "--camera", "no such camera")
     assert (code, out) == (0, "")
     assert "No photo passes these filters" in err

@@ -308,11 +308,11 @@ def test_of_two_started_at_once_the_late_one_does_not_speak_for_the_other(
         job.tell(phase="index", at_once=True)
         path = jobs.job_path(library.folder, "index")
         path.write_text(json.dumps({**json.loads(path.read_text()), "pid": os.getppid(), "began": began()}))
-        background._tell_failure(library.folder, "another process is writing")
+        background._tell_failure(library.folder, "index", "another process is writing")
         found = jobs.read_job(library.folder, "index")
         assert found is not None
         assert (found["running"], found["pid"], found["error"]) == (True, os.getppid(), None)
-    background._tell_failure(library.folder, "another process is writing")
+    background._tell_failure(library.folder, "index", "another process is writing")
     assert "another process is writing" in dict(jobs.status_rows(library.folder))["Indexing"]
 
 

@@ -1,0 +1,1 @@
+"""`oko serve`: the HTTP API and the page, over one open library with its model warm."""

@@ -1,0 +1,113 @@
+"""Search over HTTP: a text in the query language, and pictures that were handed in before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from library.catalog import reading
+from library.records import PhotoFilter, SearchResult
+from oko import searching
+from oko.remote import FURTHER
+from oko.render import as_json
+from oko.searching import Request
+from oko.web.answers import Result, SearchAnswer
+from oko.web.failures import documented
+from oko.web.photos import version_of
+from oko.web.pictures import vector_of
+from oko.web.serving import Desk, Serving
+from oko.web.suggesting import LONGEST_QUERY
+from search.query import parse, query_vector
+from search.rank import SearchPage, Sort
+from search.stored import vectors_of
+
+router = APIRouter(prefix="/api", tags=["search"])
+
+MOST_OFFSET = 2**31 - 1
+MOST_RESULTS = 1_000  # on one page; there may be any number of pages
+MOST_PICTURES = 8
+
+
+@router.get(
+    "/search",
+    operation_id="search",
+    response_model_exclude_unset=True,
+    responses=documented(400, 404, 409, 422),
+)
+def search(
+    serving: Desk,
+    q: Annotated[str, Query(max_length=LONGEST_QUERY, description="words and filters, as on the page")] = "",
+    picture: Annotated[
+        list[str] | None, Query(max_length=MOST_PICTURES, description="ids of POST /api/pictures")
+    ] = None,
+    sort: Annotated[Sort | None, Query(description="default: what the query says, else by relevance")] = None,
+    offset: Annotated[int, Query(ge=0, le=MOST_OFFSET)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MOST_RESULTS)] = 60,
+    everything: Annotated[
+        bool, Query(alias="all", description="also what lies below the relevance line")
+    ] = False,
+) -> SearchAnswer:
+    """Photos that answer, best first. Nothing to look for at all gives every photo, newest first."""
+    began = time.monotonic()
+    query = parse(q)
+    order = sort or query.sort
+    page, notes = ask(
+        serving, Request(query, (), query.wanted, order, offset, limit, everything), picture or ()
+    )
+    return SearchAnswer(
+        results=results(serving, page.results),
+        offset=page.offset,
+        total=page.total,
+        cut=page.cut,
+        took_ms=round(1000 * (time.monotonic() - began), 2),
+        notes=notes if not page.total and not page.cut else [],
+    )
+
+
+def ask(serving: Serving, asked: Request, pictures: Sequence[str]) -> tuple[SearchPage, list[str]]:
+    """One page of answers, and what the command line says about it: as `oko.searching.answer`, with the model warm.
+
+    `pictures` are ids of pictures handed in. Raises QueryError, NotThere, ModelError, LibraryError.
+    """
+    store, model = serving.store, serving.model()
+    wanted = searching.with_known_tags(store, serving.config, asked.wanted)
+    vectors = [vector_of(serving, key, model.stamp) for key in pictures]
+    vector = query_vector(
+        asked.query, model.encoder, pictures=vectors, vectors_of=vectors_of(store, model.stamp)
+    )
+    page = model.searcher.page(
+        vector,
+        wanted=wanted,
+        sort=asked.sort or Sort.RELEVANCE,
+        offset=asked.offset,
+        limit=asked.limit,
+        everything=asked.everything,
+        nature=asked.query.with_pictures(len(vectors)).nature,
+    )
+    return page, _notes(serving, page, wanted)
+
+
+def _notes(serving: Serving, page: SearchPage, wanted: PhotoFilter) -> list[str]:
+    if page.cut:
+        return [searching.about_cut(page)]
+    if page.total:
+        return []
+    return [searching.why_nothing(serving.store, serving.config, serving.model().stamp, wanted)]
+
+
+def results(serving: Serving, found: Sequence[SearchResult]) -> list[Result]:
+    """What `oko search --json` says of the photos, and their versions."""
+    with serving.store.catalog.reading() as c:
+        rows: dict[int, Any] = reading.photo_rows(c, [each.id for each in found])
+    return [
+        Result(**on_the_wire(each), version=version_of(rows[each.id])) for each in found if each.id in rows
+    ]
+
+
+def on_the_wire(result: SearchResult) -> dict[str, Any]:
+    """Everything that is known of a result, from which `oko.remote` makes the very same one again."""
+    further = {name: getattr(result, name) for name in FURTHER}
+    return {**further, **as_json(result)}

@@ -1,0 +1,92 @@
+// The answers to one question: a sparse list of which only the blocks around the viewport are fetched.
+
+import * as api from "./api.js";
+
+export const BLOCK = 100; // photos a request
+
+export class Results {
+  /** `question`: {q, picture, sort, all}. `onBlock(number)` is called when a block has arrived or failed. */
+  constructor(question, { onBlock }) {
+    this.question = question;
+    this.onBlock = onBlock;
+    this.total = 0;
+    this.cut = 0;
+    this.notes = [];
+    this.tookMs = null;
+    this.blocks = new Map();
+    this.waiting = new Map(); // block -> {promise, abort}
+  }
+
+  /** The first block, and with it all counts. Raises ApiError. */
+  async start() {
+    const page = await this.#fetch(0);
+    this.total = page.total;
+    this.cut = page.cut ?? 0;
+    this.notes = page.notes ?? [];
+    this.tookMs = page.took_ms ?? null;
+    return this;
+  }
+
+  get blockCount() {
+    return Math.ceil(this.total / BLOCK);
+  }
+
+  sizeOf(block) {
+    return Math.min(BLOCK, this.total - block * BLOCK);
+  }
+
+  /** The photo at a place, or undefined while it is not here yet. */
+  at(index) {
+    return this.blocks.get(Math.floor(index / BLOCK))?.[index % BLOCK];
+  }
+
+  /** The photo at a place, fetched if need be; null beyond the end. */
+  async fetchAt(index) {
+    if (index < 0 || index >= this.total) return null;
+    const block = Math.floor(index / BLOCK);
+    if (!this.blocks.has(block)) await this.load(block);
+    return this.at(index) ?? null;
+  }
+
+  /** Where a photo is among those that are here; -1 if it is not. */
+  indexOf(id) {
+    for (const [block, items] of this.blocks) {
+      const at = items.findIndex((item) => item.id === id);
+      if (at >= 0) return block * BLOCK + at;
+    }
+    return -1;
+  }
+
+  /** Fetch a block once. Raises ApiError, or AbortError when it was scrolled past. */
+  load(block) {
+    const running = this.waiting.get(block);
+    if (running) return running.promise;
+    const abort = new AbortController();
+    const promise = this.#fetch(block, abort.signal).finally(() => this.waiting.delete(block));
+    this.waiting.set(block, { promise, abort });
+    return promise;
+  }
+
+  /** Let go of requests for blocks that nobody looks at any more. */
+  dropWaiting(isWanted) {
+    for (const [block, { abort }] of this.waiting) if (!isWanted(block)) abort.abort();
+  }
+
+  /** Change what is known of a photo, wherever it stands. */
+  patch(id, fields) {
+    const index = this.indexOf(id);
+    if (index >= 0) Object.assign(this.at(index), fields);
+    return index;
+  }
+
+  close() {
+    this.dropWaiting(() => false);
+  }
+
+  async #fetch(block, signal) {
+    const page = await api.search(this.question, { offset: block * BLOCK, limit: BLOCK, signal });
+    this.blocks.set(block, page.results);
+    if (block > 0) this.onBlock(block);
+    return page;
+  }
+}

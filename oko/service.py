@@ -35,7 +35,8 @@ def watch_service(words: Sequence[str], folder: Path, environment: Mapping[str, 
 
     Raises UsageError for a name that a service's file cannot hold.
     """
-    command = [sys.executable, "-m", "oko", *words]
+    # -P: nothing is imported from the home folder, in which services begin.
+    command = [sys.executable, "-P", "-m", "oko", *words]
     settings = {
         name: value
         for name, value in sorted(environment.items())

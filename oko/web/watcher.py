@@ -39,10 +39,22 @@ def watching(context: Context, words: Sequence[str]) -> Iterator[None]:
         start_new_session=True,  # Ctrl-C is the server's affair
         env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
     ) as child:
+        over = threading.Event()
+        threading.Thread(target=_tell_end, args=(context, child, over), daemon=True).start()
         try:
             yield
         finally:
+            over.set()
             _end(child)
+
+
+def _tell_end(context: Context, child: subprocess.Popen[bytes], over: threading.Event) -> None:
+    code = child.wait()
+    if not over.is_set():
+        context.note(
+            f"The watcher has ended (exit code {code}); the page goes on without it. "
+            "What went wrong: oko status. Start it again: oko watch"
+        )
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

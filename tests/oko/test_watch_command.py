@@ -43,12 +43,12 @@ def test_the_systemd_unit_runs_the_same_watch(
     unit = capsys.readouterr().out
     (start,) = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("ExecStart=")]
     words = shlex.split(start.replace("%%", "%").replace("$$", "$"))
-    assert words[:4] == [sys.executable, "-m", "oko", "watch"]
+    assert words[:5] == [sys.executable, "-P", "-m", "oko", "watch"]
     assert words[-2:] == ["--", str(library.photos)]
     args = argparse.ArgumentParser()
     args.add_argument("--library")
     watch_.add_arguments(args)
-    found = args.parse_args(words[4:])
+    found = args.parse_args(words[5:])
     assert (found.paths, found.library) == ([library.photos], str(library.folder))
     assert (found.nice, found.exclude, found.print_service) == (True, ["50% off"], False)
     assert "--log-format" not in words
@@ -142,7 +142,7 @@ def test_the_launchd_agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert (agent["Label"], agent["EnvironmentVariables"]) == ("photos.oko.watch", {"OKO_DEVICE": "cpu"})
     other = service.watch_service(words, tmp_path, environment)
     assert plistlib.loads(other.text.encode())["Label"] == other.path.stem != found.path.stem
-    assert agent["ProgramArguments"] == [sys.executable, "-m", "oko", "watch", "--", "/Users/me/My Photos"]
+    assert agent["ProgramArguments"] == [sys.executable, "-P", "-m", "oko", "watch", "--", "/Users/me/My Photos"]
     assert agent["RunAtLoad"] is True
 
 

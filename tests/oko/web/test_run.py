@@ -147,6 +147,17 @@ def test_the_watcher_runs_beside_the_server_and_ends_with_it(
     assert found_photos() == 4, "and it is noticed"
 
 
+def test_the_end_of_the_watcher_is_said(library: SmallLibrary, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with served(library.folder, log, "--watch") as process:
+        wait_for(lambda: (read_job(library.folder, "watch") or {}).get("phase") in ("watching", "tagging"))
+        watcher = read_job(library.folder, "watch")
+        assert watcher is not None
+        os.kill(watcher["pid"], signal.SIGKILL)
+        wait_for(lambda: "The watcher has ended" in log.read_text())
+        assert process.get("/api/health")[0] == 200
+
+
 # Without a process
 
 

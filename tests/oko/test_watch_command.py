@@ -142,7 +142,15 @@ def test_the_launchd_agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert (agent["Label"], agent["EnvironmentVariables"]) == ("photos.oko.watch", {"OKO_DEVICE": "cpu"})
     other = service.watch_service(words, tmp_path, environment)
     assert plistlib.loads(other.text.encode())["Label"] == other.path.stem != found.path.stem
-    assert agent["ProgramArguments"] == [sys.executable, "-P", "-m", "oko", "watch", "--", "/Users/me/My Photos"]
+    assert agent["ProgramArguments"] == [
+        sys.executable,
+        "-P",
+        "-m",
+        "oko",
+        "watch",
+        "--",
+        "/Users/me/My Photos",
+    ]
     assert agent["RunAtLoad"] is True
 
 

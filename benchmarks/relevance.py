@@ -46,11 +46,13 @@ class Ranked:
     scores: F32  # (q, n)
     sureness: F64  # (q,)
     unit: float
+    allowance: float
 
     def relevance(self) -> F64:
         """(q, n), 0 to 1."""
         fall = (self.scores.max(axis=1, keepdims=True) - self.scores) / self.unit
-        logits = relevance.SURENESS * self.sureness[:, None] - relevance.FALL * fall + relevance.BIAS
+        sure = relevance.SURENESS * self.sureness[:, None] + relevance.BIAS + self.allowance
+        logits = sure - relevance.FALL * fall
         return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float64)
 
 
@@ -60,7 +62,7 @@ def ranked(judge: Judge, queries: F32, photos: F32) -> Ranked:
     scores = directions @ photos.T
     best = np.argsort(-scores, axis=1)[:, :BEST]
     sureness = [judge.sureness(query, photos[rows]) for query, rows in zip(queries, best, strict=True)]
-    return Ranked(scores, np.array(sureness), judge.unit)
+    return Ranked(scores, np.array(sureness), judge.unit, judge.allowance)
 
 
 def in_top(scores: F32, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -143,18 +145,25 @@ def _languages(data: Data, judge: Judge, scene: Scene) -> dict[str, float]:
 
 def _of_size(nulls: F32, scene: Scene, size: int) -> dict[str, float]:
     """The two goals in libraries of some of the photos."""
-    random, empty, keep = np.random.default_rng(size), [], []
+    random, empty, keep, named = np.random.default_rng(size), [], [], []
     for _ in range(max(3, min(40, 1000 // size))):
         chosen = np.sort(random.choice(len(scene.photos), size, replace=False))
         photos = scene.photos[chosen]
         judge = Judge(nulls, photos)
         empty.append(np.mean(ranked(judge, scene.absent, photos).relevance().max(axis=1) < 0.5))
+        there = scene.has[:, chosen].any(axis=1)
+        named += list(ranked(judge, scene.names[there], photos).relevance().max(axis=1) >= 0.5)
         mine = np.flatnonzero(np.isin(scene.rows, chosen))[:100]
         rows = np.searchsorted(chosen, scene.rows[mine])
         answers = ranked(judge, scene.captions[mine], photos).relevance()
         exact = in_top(scene.captions[mine] @ photos.T, rows)
         keep.append(np.mean(np.take_along_axis(answers, rows[:, None], axis=1)[exact] >= 0.5))
-    return {"photos": size, "absent_empty": float(np.mean(empty)), "captions_keep": float(np.mean(keep))}
+    return {
+        "photos": size,
+        "absent_empty": float(np.mean(empty)),
+        "captions_keep": float(np.mean(keep)),
+        "names_any": float(np.mean(named)),
+    }
 
 
 def _ranking(judge: Judge, scene: Scene) -> dict[str, dict[str, float]]:
@@ -306,9 +315,10 @@ def show(figures: dict[str, Any]) -> None:
     print("\ncaptions that keep their photo, each way with its best threshold")
     for name, values in figures["kept_at_equal_emptiness"].items():
         print(f"  {name:40}" + "".join(f"{100 * value:7.1f}" for value in values))
-    print("\nlibraries of other sizes: absent queries empty, captions kept")
+    print("\nlibraries of other sizes: absent queries empty, captions kept, names with any answer")
     for row in figures["sizes"]:
-        print(f"  {row['photos']:5}{100 * row['absent_empty']:7.1f}{100 * row['captions_keep']:7.1f}")
+        shares = (row[name] for name in ("absent_empty", "captions_keep", "names_any"))
+        print(f"  {row['photos']:5}" + "".join(f"{100 * share:7.1f}" for share in shares))
     for title in ("languages", "absent_sentences_empty"):
         print(f"\n{title}: " + ", ".join(f"{k} {100 * v:.1f}" for k, v in figures[title].items()))
     for name, row in figures["ranking"].items():

@@ -10,6 +10,8 @@ asked for (docs/relevance.md has the measurements behind every step):
    that photo with SUBJECTS: how far this text stands out among all that could be said of that very photo.
 3. A photo loses as it falls behind the best one. logit = SURENESS z - FALL (q' . best - q' . v) / unit + BIAS, where
    the unit is the mean deviation of step 2 over the library.
+4. The best of few photos stands out less than the best of many, whether there is such a thing or not: in a library of
+   n < ENOUGH photos the logit is raised by ALLOWANCE ln(ENOUGH / n), which leaves as many absent queries empty.
 
 Within one query relevance falls with the ranking, so the line is a least score, and all photos above it are counted
 in one pass. Step 2 follows the calibration of tags (search/calibration.py) and, like the querybank of Bogolin et al.,
@@ -43,6 +45,8 @@ SURENESS, FALL, BIAS = 1.22, 0.98, -4.72
 # No query is surer: one in twenty captions of the built-in model is. A better model, of which all are, must not show
 # half the library for one.
 SUREST = 7.0
+# With every tenfold smaller library 1.3 to 1.8 less is needed for 88 % of absent queries to come back empty.
+ALLOWANCE, ENOUGH = 0.55, 400
 # Photos looked at to tell whether the library has what is asked for.
 BEST = 5
 # Pictures score higher with pictures than texts do, and each in its own way: they are judged by their distance from
@@ -93,6 +97,7 @@ class Judge:
         self._across = across / max(float(across @ across), 1e-12)
         self._sample = sample
         self.unit = max(float((sample @ self._subjects.T).std(axis=1).mean()), 1e-6)
+        self.allowance = ALLOWANCE * max(math.log(ENOUGH / len(sample)), 0.0)
 
     def direction(self, vector: F32, nature: Nature = Nature.WORDS) -> F32:
         """What photos are ranked by for a query `vector` (D,) of L2 norm 1: q' (D,), of any length."""
@@ -118,7 +123,7 @@ class Judge:
             return self._of_picture(vector)
         top = float(best[0] @ self.direction(vector))
         slope = FALL / self.unit
-        return Judgement(slope, SURENESS * self.sureness(vector, best) - slope * top + BIAS)
+        return Judgement(slope, SURENESS * self.sureness(vector, best) - slope * top + BIAS + self.allowance)
 
     def _of_picture(self, vector: F32) -> Judgement:
         scores = self._sample @ vector

@@ -26,7 +26,7 @@ def test_many_queries_at_once_are_judged_as_search_judges_one() -> None:
 
 
 def test_relevance_falls_with_the_score() -> None:
-    relevance = Ranked(np.array([[0.3, 0.1, 0.2]], np.float32), np.array([4.0]), 0.05).relevance()[0]
+    relevance = Ranked(np.array([[0.3, 0.1, 0.2]], np.float32), np.array([4.0]), 0.05, 0.0).relevance()[0]
     assert relevance[0] > relevance[2] > relevance[1]
 
 

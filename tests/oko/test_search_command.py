@@ -55,7 +55,7 @@ def test_words_may_follow_options(oko: Run) -> None:
 
 @pytest.mark.parametrize("query", ["kočka", "eine Katze", "un chat"])
 def test_the_built_in_model_reads_other_languages(oko: Run, query: str) -> None:
-    assert "chelsea.png" in oko("search", query, "-k", "1", "--all")[1]
+    assert "chelsea.png" in oko("search", query, "-k", "1")[1]
 
 
 def test_json_has_the_documented_fields(oko: Run) -> None:

@@ -12,7 +12,7 @@ from library.folder import writer_lock
 from library.records import PhotoFilter
 from library.store import Store
 from search.rank import Searcher
-from search.relevance import Judge, Judgement, Nature, null_texts, null_vectors
+from search.relevance import ENOUGH, Judge, Judgement, Nature, null_texts, null_vectors
 from search.subjects import SENTENCES, SUBJECTS
 from tests.libraries import index, paint
 
@@ -59,7 +59,14 @@ def test_what_is_there_lies_above_the_line_and_what_is_not_below() -> None:
 def test_a_handful_of_photos_is_judged_as_well(photos: int) -> None:
     world = World(photos)
     assert world.relevance(0)[0] > 0.5
-    assert np.mean([world.relevance(thing).max() < 0.5 for thing in range(20, 40)]) >= 0.9
+    assert np.mean([world.relevance(thing).max() < 0.5 for thing in range(20, 40)]) >= 0.7
+
+
+def test_the_fewer_photos_the_less_is_asked_of_the_best() -> None:
+    texts = World().texts
+    allowances = [Judge(texts, World(n).photos).allowance for n in (1, 20, ENOUGH, 2 * ENOUGH)]
+    assert allowances == sorted(allowances, reverse=True)
+    assert allowances[1] > 1 > allowances[2] == allowances[3] == 0
 
 
 def test_names_lose_their_common_direction_and_sentences_do_not() -> None:

@@ -6,6 +6,8 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 
 from tests.house.source import LAYERS, ROOT, package_files, parse
@@ -28,9 +30,14 @@ def foreign(tree: ast.Module) -> set[str]:
     return tops - sys.stdlib_module_names - set(LAYERS)
 
 
+@cache
+def providers() -> Mapping[str, list[str]]:
+    """Which distributions bring a module; a look at everything that is installed."""
+    return packages_distributions()
+
+
 def undeclared(names: set[str], requirements: set[str]) -> set[str]:
-    providers = packages_distributions()
-    return {n for n in names if not requirements & {normalised(p) for p in providers.get(n, [n])}}
+    return {n for n in names if not requirements & {normalised(p) for p in providers().get(n, [n])}}
 
 
 def test_every_import_is_declared() -> None:

@@ -71,6 +71,7 @@ def run(into: Path, context: Context) -> None:
     say(f"The same as pictures: {_short(sheet)}\n")
     say("Now your own photos (they stay on this machine):")
     say(f"  {_command()} index ~/Pictures\n  {_command()} search a dog running on the beach")
+    say(f"  {_command()} serve --open        (the page, in your browser)")
 
 
 def _done(report: IndexReport) -> str:
@@ -120,9 +121,11 @@ def _search(library: Library, query: str, context: Context) -> list[SearchResult
     started = time.perf_counter()
     results = list(library.search(query, top=RESULTS, everything=True))
     took_ms = 1000 * (time.perf_counter() - started)
-    context.result(f"$ oko search {query}        ({took_ms:.0f} ms)")
+    context.result(f"$ oko search {query} --all -k {RESULTS}        ({took_ms:.0f} ms)")
     for rank, result in enumerate(results, 1):
-        context.result(f"  {rank}  {result.score:.2f}  {result.path.name}")
+        context.result(
+            f"  {rank}  {result.score:.2f}  {result.relevance or 0:.0%} relevant  {result.path.name}"
+        )
     context.result("")
     return results
 

@@ -53,6 +53,12 @@ def tile_numbers(page: Page) -> list[int]:
     return sorted(int(n) for n in found)
 
 
+def scroll_to(page: Page, y: float) -> None:
+    """Comes back when the page has drawn what is there, and not what was there before."""
+    page.evaluate("(y) => scrollTo(0, y)", y)
+    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+
+
 def test_a_hundred_thousand_photos(crowd: str, tab: Tab) -> None:
     tab.watch.expected.append("/preview")  # there are no files, so nothing sharper than the thumbnails
     page = tab.open(crowd)
@@ -60,7 +66,7 @@ def test_a_hundred_thousand_photos(crowd: str, tab: Tab) -> None:
     expect(page.locator(".tile.loaded").first).to_be_visible()
     height = page.evaluate("() => document.documentElement.scrollHeight")
     for part in (0.1, 0.5, 0.73, 1.0, 0.2):
-        page.evaluate("(y) => scrollTo(0, y)", part * height)
+        scroll_to(page, part * height)
         expect(page.locator(".tile.waiting")).to_have_count(0)
         expect(page.locator(".tile.loaded").first).to_be_attached()
         numbers = tile_numbers(page)
@@ -162,6 +168,42 @@ def test_the_server_goes_and_comes_back(site: Site, tab: Tab) -> None:
     page.get_by_role("button", name="Try now").click()
     expect(page.locator("#gone")).to_be_hidden()
     expect(page.locator(".chip")).to_have_text("order: oldest")
+
+
+def test_what_is_decided_before_the_photo_is_known_stays(site: Site, tab: Tab) -> None:
+    photo = site.id_of("blue-5.jpg")
+    page = tab.open(site.url + "/?q=is:favourite")
+    held: list[Any] = []
+    page.route(
+        f"**/api/photos/{photo}", lambda route: held.append(route)
+    )  # the answer waits until it is let go
+    page.goto(f"{site.url}/?photo={photo}")
+    page.get_by_label("Add a tag").fill("early")
+    page.keyboard.press("Enter")
+    confirmed = page.get_by_role("list", name="Confirmed tags")
+    expect(confirmed).to_contain_text("early")
+    answer = held[0].fetch()
+    held[0].fulfill(response=answer, json={**answer.json(), "tags": []})  # as it was before the tag
+    expect(page.locator("#facts")).to_contain_text("blue-5.jpg")
+    expect(confirmed).to_contain_text("early")
+
+
+def test_a_tag_that_fails_takes_no_other_along(site: Site, tab: Tab) -> None:
+    tab.watch.expected.append("500")
+    page = tab.open(f"{site.url}/?photo={site.id_of('blue-6.jpg')}")
+    expect(page.locator("#facts")).to_contain_text("blue-6.jpg")
+    held: list[Any] = []
+    page.route("**/tags/doomed", lambda route: held.append(route))
+    box = page.get_by_label("Add a tag")
+    for name in ("doomed", "kept"):
+        box.fill(name)
+        page.keyboard.press("Enter")
+    confirmed = page.get_by_role("list", name="Confirmed tags")
+    expect(confirmed).to_contain_text("kept")
+    held[0].fulfill(status=500, json={"error": {"message": "the disk is full"}})
+    expect(confirmed).not_to_contain_text("doomed")
+    expect(confirmed).to_contain_text("kept")
+    assert site.tags_of(site.id_of("blue-6.jpg")) == {"kept": "confirmed"}
 
 
 def test_indexing_shows_how_far_it_is(site: Site, tab: Tab) -> None:

@@ -7,8 +7,11 @@ import { count } from "./texts.js";
 
 const NEW = "confirmed";
 
+const withTag = (tags, name, tag) => [...tags.filter((other) => other.name !== name), ...(tag ? [tag] : [])];
+
 export class TagEditor {
   #all = null; // the library's tags, fetched at the first letter
+  #decided = new Map(); // name -> tag or null: what was decided on this photo since it was opened
 
   /** `events`: onChange(id, tags), onSearch(name), onError(error), say(text). */
   constructor(element, events) {
@@ -22,11 +25,12 @@ export class TagEditor {
   show(id, tags) {
     const isOther = id !== this.id;
     this.id = id;
-    this.tags = tags ?? [];
-    if (isOther) { // what is being typed for this photo stays when the rest of it arrives
+    if (isOther) { // what is typed and decided for this photo stays when the rest of it arrives
+      this.#decided.clear();
       this.input.value = "";
       this.combobox.close();
     }
+    this.tags = this.#withDecided(tags ?? []);
     this.#draw();
   }
 
@@ -38,19 +42,28 @@ export class TagEditor {
   /** `state`: "confirmed", "rejected", or null to take the decision back. Shown at once, undone if it fails. */
   async decide(name, state) {
     const [id, before] = [this.id, this.tags];
-    const old = before.find((tag) => tag.name === name);
+    const old = before.find((tag) => tag.name === name) ?? null;
     // Taken back, a tag is a suggestion again only if the model ever suggested it.
     const back = old && old.score !== null && old.score !== undefined ? { ...old, state: "suggested" } : null;
     const now = state ? { ...(old ?? { name, score: null }), state } : back;
-    this.#set(id, [...before.filter((tag) => tag.name !== name), ...(now ? [now] : [])]);
+    this.#decided.set(name, now);
+    this.#set(id, withTag(before, name, now));
     this.events.say(state ? `${name}: ${state === NEW ? "accepted" : "rejected"}` : `${name}: undecided again`);
     try {
       const decided = await api.decideTag(id, name, state);
-      if (decided.name !== name || decided.state !== (now?.state ?? null)) this.#set(id, (await api.photo(id)).tags);
+      if (decided.name === name && decided.state === (now?.state ?? null)) return;
+      const { tags } = await api.photo(id);
+      if (id === this.id) this.#decided.delete(name);
+      this.#set(id, id === this.id ? this.#withDecided(tags) : tags);
     } catch (error) {
-      this.#set(id, before);
+      if (id === this.id) this.#decided.set(name, old);
+      this.#set(id, id === this.id ? withTag(this.tags, name, old) : before);
       this.events.onError(error);
     }
+  }
+
+  #withDecided(tags) {
+    return [...this.#decided].reduce((all, [name, tag]) => withTag(all, name, tag), tags);
   }
 
   #set(id, tags) {

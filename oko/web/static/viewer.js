@@ -16,6 +16,7 @@ export class Viewer {
   #results = null;
   #index = -1;
   #size = 0;
+  #edited = {}; // fields that were changed here since the photo was opened
 
   /** `events`: onClose(), onMove(id, index), onChange(id, fields), onSearch(query), onOpen(id), onError, say. */
   constructor(events) {
@@ -62,6 +63,7 @@ export class Viewer {
     }
     this.id = id;
     this.#index = index;
+    this.#edited = {};
     this.photo = index >= 0 ? results.at(index) : null;
     this.#draw();
     this.#fetch();
@@ -187,9 +189,10 @@ export class Viewer {
       const found = await api.photo(id, { signal });
       if (id !== this.id) return;
       const relevance = this.photo?.relevance ?? null;
-      this.photo = { ...found, relevance };
-      this.#drawPhoto();
+      this.photo = { ...found, relevance, ...this.#edited };
       this.tags.show(id, found.tags);
+      this.photo.tags = this.tags.tags;
+      this.#drawPhoto();
       this.#drawNear(await near);
       this.#preload();
     } catch (error) {
@@ -246,8 +249,9 @@ export class Viewer {
   }
 
   #changed(id, fields) {
-    if (id === this.id && this.photo) {
-      Object.assign(this.photo, fields);
+    if (id === this.id) {
+      Object.assign(this.#edited, fields);
+      if (this.photo) Object.assign(this.photo, fields);
       this.#drawStar();
     }
     this.events.onChange(id, fields);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -22,6 +23,10 @@ from oko.shown import Groups, Results
 from search.duplicates import Kind, Limits, find
 from search.query import parse
 from search.rank import Sort
+
+if TYPE_CHECKING:
+    from generate.sampler import Step
+    from oko.painting import Painted
 
 
 class Library(LabelledLibrary):
@@ -155,6 +160,33 @@ class Library(LabelledLibrary):
             own = library_model(store)
             limits = Limits(kinds=frozenset(map(Kind, names)), folders=places)
             return Groups(tuple(find(store, own[1] if own else None, limits)), self._thumbnails)
+
+    # Painting
+
+    def paint(
+        self,
+        prompt: str = "",
+        *,
+        add: bool = False,
+        progress: Callable[[Step], None] | None = None,
+        **options: Any,
+    ) -> Painted:
+        """A new picture from words, as `oko generate` paints it, which has the `options` (docs/painting.md).
+
+            library.paint("a lake | people:-1", quality="draft", seed=7, output="lake.png").image.show()
+
+        It is a file of its own (`.path`), and a photo of the library with `add`. `progress` is called after each step.
+        Raises UsageError for what cannot be painted, ModelError, OutOfMemory, DiskFull, PictureError.
+        """
+        from oko import painting
+        from oko.recipes import arguments
+
+        wanted = arguments(prompt, {**options, "add": add})
+        painted = painting.paint(self._context, wanted, progress or (lambda step: None))
+        if add:
+            with self._warm.writes:
+                painted = painting.added(self._context, painted)
+        return painted
 
     # Single photos
 

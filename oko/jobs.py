@@ -17,7 +17,7 @@ from library.errors import LibraryLocked, LibraryUnreadable
 from library.folder import owners_alone
 from oko.aligned import ago, count
 
-KINDS = ("watch", "index", "tag")
+KINDS = ("watch", "index", "tag", "generate")
 # Whoever asks looks about once a second at most.
 WRITE_EVERY_S = 1.0
 CLOCK_SLACK_S = 2.0  # the time of boot, from which a process's beginning is counted, is known to a second
@@ -64,16 +64,26 @@ class Job:
     def _write(self) -> None:
         self._written_at = time.monotonic()
         path = job_path(self.folder, self.kind)
-        new = path.with_suffix(".new")
         with contextlib.suppress(OSError):
-            with open(new, "w", encoding="utf-8", opener=owners_alone) as out:
-                json.dump({**self.values, "updated_at": utc_now()}, out)
-            os.replace(new, path)
+            replace_private(path, json.dumps({**self.values, "updated_at": utc_now()}).encode())
+
+
+def replace_private(path: Path, data: bytes) -> None:
+    """A file for the owner's eyes, replaced as a whole."""
+    new = path.with_suffix(".new")
+    with open(new, "wb", opener=owners_alone) as out:
+        out.write(data)
+    os.replace(new, path)
 
 
 def job_path(folder: Path, kind: str) -> Path:
     """Where a job of that kind tells about itself."""
     return folder / f"job-{kind}.json"
+
+
+def sketch_path(folder: Path) -> Path:
+    """Where painting keeps the picture so far, small, for those who follow it: WebP."""
+    return folder / "job-generate.webp"
 
 
 def utc_now() -> str:
@@ -159,9 +169,10 @@ def followed(steps: Iterable[Progress], job: Job) -> Iterator[Progress]:
 
 
 def as_json(folder: Path) -> dict[str, Any]:
-    """The jobs for `oko status --json`: "watcher" and "indexing", each one object or null."""
+    """The jobs for `oko status --json`: "watcher", "indexing" and "painting", each one object or null."""
     return {
-        name: _public(read_job(folder, kind)) for name, kind in (("watcher", "watch"), ("indexing", "index"))
+        name: _public(read_job(folder, kind))
+        for name, kind in (("watcher", "watch"), ("indexing", "index"), ("painting", "generate"))
     }
 
 
@@ -183,6 +194,9 @@ def status_rows(folder: Path) -> list[tuple[str, str]]:
             rows.append(("", f"trouble ({when}): {trouble['message']}. {trouble['hint']}".rstrip(". ") + "."))
     if indexing is not None and (indexing["running"] or indexing["phase"] in ("failed", "killed")):
         rows.append(("Indexing", _indexing_sentence(indexing)))
+    painting = read_job(folder, "generate")
+    if painting is not None and painting["running"]:
+        rows.append(("Painting", _painting_sentence(painting)))
     return rows
 
 
@@ -200,6 +214,11 @@ def _watcher_sentence(job: dict[str, Any]) -> str:
     if job.get("folders_polled"):
         parts.append(f"{job['folders_polled']:,} looked at now and then")
     return ", ".join(parts)
+
+
+def _painting_sentence(job: dict[str, Any]) -> str:
+    done = f", {job['done']:,} of {count(job['total'], 'step')}" if job.get("total") else ""
+    return f"process {job['pid']}{done}" + (f": {job['picture']}" if job.get("picture") else "")
 
 
 def _indexing_sentence(job: dict[str, Any]) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STATE_BYTES = 50_000_000  # more than codes, optimiser and a few pictures take
 _SLUG_LENGTH = 60
+SKETCH_PX = 512
 
 
 def default_name(recipe: Recipe) -> str:
@@ -107,6 +108,15 @@ def to_image(picture: Tensor) -> Image.Image:
 
     values = picture.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous()
     return Image.fromarray(values.numpy(), "RGB")
+
+
+def sketch(picture: Tensor) -> bytes:
+    """(3, H, W) float32 in 0..1 -> a small WebP."""
+    image = to_image(picture)
+    image.thumbnail((SKETCH_PX, SKETCH_PX))
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=85)
+    return out.getvalue()
 
 
 def save_picture(path: Path, picture: Tensor, recipe: Recipe | None, **more: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,9 +34,12 @@ from oko.recipes import make_recipe
 from oko.signals import Signals
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from generate.vqgan import VQGAN
 
 JOB = "generate"
+SKETCH_EVERY = 10  # steps between two pictures for those who follow the painting on the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,21 @@ class Painted:
     seconds: float
     is_interrupted: bool
     video: Path | None = None
-    photo_id: int | None = None  # in the library, with --add
+    photo_id: int | None = None  # in the library, once `added`
     added: Path | None = None
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture, read from its file; RGB."""
+        from library.images import decode
+
+        canvas = self.recipe.canvas
+        return decode(
+            self.path.read_bytes(), name=self.path.name, max_pixels=canvas.width * canvas.height
+        ).image
+
+    def _repr_png_(self) -> bytes:
+        return self.path.read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +76,13 @@ class _Networks:
     perceptors: Sequence[Perceptor]
 
 
-def paint(context: Context, args: argparse.Namespace) -> Painted:
-    """Paint one picture. Raises UsageError, ModelError, PictureError, DiskFull, each before any work is lost."""
+def paint(
+    context: Context, args: argparse.Namespace, progress: Callable[[Step], None] = lambda step: None
+) -> Painted:
+    """Paint one picture; `progress` is called after each step.
+
+    Raises UsageError, ModelError, PictureError, DiskFull, each before any work is lost.
+    """
     began = time.monotonic()
     state: dict[str, Any] | None = None
     if args.resume:
@@ -90,12 +112,21 @@ def paint(context: Context, args: argparse.Namespace) -> Painted:
     if state is not None:
         painter.restore(state)
     run = _Run(context, args, path, painter, film)
-    loss, is_interrupted = run.to_the_end()
+    loss, is_interrupted = run.to_the_end(progress)
     video = film.finish() if film is not None and not is_interrupted else None
     if not is_interrupted:
         paintfiles.forget_run(path)
-    done = Painted(path, recipe, painter.done, loss, time.monotonic() - began, is_interrupted, video)
-    return _added(context, done) if args.add and not is_interrupted else done
+    return Painted(path, recipe, painter.done, loss, time.monotonic() - began, is_interrupted, video)
+
+
+def added(context: Context, painted: Painted) -> Painted:
+    """The same, put into the library, unless it was interrupted."""
+    from oko import adding
+
+    if painted.is_interrupted:
+        return painted
+    photo_id, path = adding.add(context, painted.path)
+    return replace(painted, photo_id=photo_id, added=path)
 
 
 def _home(context: Context, args: argparse.Namespace) -> Path:
@@ -230,7 +261,7 @@ class _Run:
         if film is not None:
             film.forget_after(painter.done)
 
-    def to_the_end(self) -> tuple[float, bool]:
+    def to_the_end(self, progress: Callable[[Step], None]) -> tuple[float, bool]:
         """Paints; returns the last loss, and whether it was interrupted. The file is written in both cases."""
         loss, is_interrupted = float("nan"), False
         with (
@@ -241,9 +272,12 @@ class _Run:
             for step in self._painter.steps():
                 loss = step.loss
                 told(step)
+                progress(step)
                 job.tell(
                     phase="painting", done=step.number, total=step.of, picture=str(self._path.absolute())
                 )
+                if step.number % SKETCH_EVERY == 0 or step.number == 1:
+                    self._sketch(job, step.number)
                 if self._film is not None:
                     self._film.add(step.number, self._painter.picture())
                 if signals.ended.is_set() and step.number < step.of:
@@ -257,6 +291,13 @@ class _Run:
         else:
             self._save(best=False)
         return loss, is_interrupted
+
+    def _sketch(self, job: jobs.Job, step: int) -> None:
+        """Nobody need look, and a disk that is full is no reason to stop."""
+        with contextlib.suppress(OSError):
+            data = paintfiles.sketch(self._painter.picture())
+            jobs.replace_private(jobs.sketch_path(self._context.folder), data)
+            job.tell(sketched=step)
 
     def _keep(self, *, best: bool) -> None:
         paintfiles.save_state(self._path, self._painter.recipe, self._painter.state())
@@ -289,13 +330,6 @@ def step_bar(context: Context) -> Iterator[Callable[[Step], None]]:
             bar.update(task, completed=step.number, total=step.of, loss=f"loss {step.loss:.3f}")
 
         yield told
-
-
-def _added(context: Context, painted: Painted) -> Painted:
-    from oko import adding
-
-    photo_id, path = adding.add(context, painted.path)
-    return replace(painted, photo_id=photo_id, added=path)
 
 
 def show(context: Context, painted: Painted, *, as_json: bool) -> None:

@@ -6,17 +6,17 @@ import argparse
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from generate.prompts import Prompt, Scene, parse_prompt, parse_story
 from generate.recipe import QUALITIES, Canvas, Course, Motion, Recipe, Sight, Taste, from_json
 from library.errors import UnreadablePicture, UsageError
 from library.records import display_path
 from oko import assemble
-from oko.context import Context
+from oko.context import SETTING_FLAGS, Context
 
 RECIPE_KEY = "oko-recipe"
 ASPECTS = {"square": 1.0, "wide": 16 / 9, "tall": 9 / 16}
@@ -54,6 +54,35 @@ def make_recipe(context: Context, args: argparse.Namespace) -> Recipe:
         recipe = replace(recipe, means=replace(recipe.means, vqgan_sha256=""))
     recipe.check()
     return recipe
+
+
+class _Options(argparse.ArgumentParser):
+    """What the command line takes, for programs: an exception where that would end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"it cannot be painted so: {message}", hint="docs/painting.md has all options.")
+
+
+def arguments(prompt: str, options: Mapping[str, Any]) -> argparse.Namespace:
+    """What the command line would give for a prompt and options by name, such as `seed=7`. Raises UsageError.
+
+    True stands for an option without a value, a list for an option that is repeated.
+    """
+    from oko.commands import generate_
+
+    parser = _Options(add_help=False)
+    generate_.add_arguments(parser)
+    flags = {action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings}
+    words = []
+    for name, value in options.items():
+        if name not in flags:
+            raise UsageError(f"there is no option {name!r}", hint="docs/painting.md has all options.")
+        if name in SETTING_FLAGS:
+            raise UsageError(f"{name} is a setting", hint=f"Give it to oko.open_library({name}=...).")
+        values = value if isinstance(value, (list, tuple)) else [value]
+        given = [each for each in values if each is not None and each is not False]
+        words += [flags[name] if each is True else f"{flags[name]}={each}" for each in given]
+    return parser.parse_args([*words, "--", *([prompt] if prompt else [])])
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -73,6 +73,12 @@ def search(folder: Path, loaded: LoadedConfig, asked: Asked) -> Answer | None:
     server = found.read(folder)
     if server is None or server.version != __version__ or not found.is_running(server.pid):
         return None
+    if found.is_open_to_others(folder / found.NAME):
+        log.warning(
+            "the server is not asked: others may read its token in %s (chmod 600, or start oko serve again)",
+            folder / found.NAME,
+        )
+        return None
     try:
         with _Session(server) as session:
             return _ask(session, config, asked)

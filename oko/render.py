@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import base64
 import csv
-import dataclasses
 import io
 import json
 import os
@@ -119,7 +118,7 @@ def as_json(result: SearchResult) -> dict[str, Any]:
         "score": round(result.score, 6),
         "relevance": result.relevance if result.relevance is None else round(result.relevance, 6),
         "id": result.id,
-        "tags": [dataclasses.asdict(tag) for tag in result.tags],
+        "tags": [{"name": tag.name, "score": tag.score, "state": tag.state} for tag in result.tags],
         "copies": [path_fields(copy) for copy in result.copies],
         "taken_at": result.taken_at,
         "taken_from": result.taken_from,

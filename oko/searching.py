@@ -36,7 +36,7 @@ class Request:
     """One search, as it was asked for."""
 
     query: Query
-    pictures: Sequence[Path | Image.Image] = ()
+    pictures: Sequence[Path | Image.Image | NDArray[np.float32]] = ()  # or vectors (D,) of such, L2 norm 1
     wanted: PhotoFilter = PhotoFilter()  # noqa: RUF009 - frozen; with the query's own filters
     sort: Sort | None = None
     offset: int = 0
@@ -153,9 +153,11 @@ def by_filters(
 def by_likeness(
     store: Store, config: Config, asked: Request, encoder: Encoder, searcher: Searcher
 ) -> SearchPage:
-    """Answer a query with words or pictures in it. Raises ModelError, PictureError, UsageError."""
+    """Answer a query with words or pictures in it, or of filters alone. Raises ModelError, PictureError, UsageError."""
     wanted = with_known_tags(store, config, asked.wanted)
-    pictures = [assemble.as_picture(each, config) for each in asked.pictures]
+    pictures = [
+        each if isinstance(each, np.ndarray) else assemble.as_picture(each, config) for each in asked.pictures
+    ]
     vector = query_vector(
         asked.query, encoder, pictures=pictures, vectors_of=vectors_of(store, encoder.stamp)
     )

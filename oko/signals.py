@@ -20,7 +20,10 @@ class Signals:
 
     @contextmanager
     def heard(self) -> Iterator[Signals]:
-        """Listen meanwhile."""
+        """Listen meanwhile; in the main thread, the only one that signals come to."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
         handlers: dict[int, Any] = {signal.SIGTERM: self._end, signal.SIGINT: self._end}
         if hasattr(signal, "SIGHUP"):
             handlers[signal.SIGHUP] = self._reload

@@ -7,7 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from library.config import Config
 from library.encoder import Encoder
 from library.errors import NoLibrary
 from library.models import ModelSpec
@@ -24,14 +26,67 @@ MOST_AT_ONCE = 6
 
 
 @dataclass(frozen=True, slots=True)
-class _Model:
+class Chosen:
+    """A model, and the library's own one when it was chosen."""
+
     spec: ModelSpec
     encoder: Encoder
-    recorded: str | None  # the library's own model when this one was chosen
+    recorded: str | None
+
+
+class WarmModel:
+    """The model of a library and search with it: each made at its first use, shared by all threads."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder = folder
+        self.config = config
+        self._lock = threading.Lock()  # held for moments, never while a model is loaded
+        self._chosen: Chosen | None = None
+        self._searcher: tuple[Chosen, Searcher] | None = None
+
+    def chosen(self, store: Store | None) -> Chosen:
+        """The model, chosen at the first call, and again when the library's own has become another one.
+
+        Its weights are read at its first use. Raises UnknownModel, UsageError.
+        """
+        recorded = store.default_model() if store is not None else None
+        with self._lock:
+            old = self._chosen
+            if old is not None and (self.config.model != "auto" or old.recorded == recorded):
+                return old
+            spec = assemble.choose_model(self.folder, self.config, store, log.info)
+            is_same = old is not None and old.spec == spec
+            encoder = old.encoder if old and is_same else assemble.make_encoder(spec, self.config)
+            if old is not None and not is_same:
+                old.encoder.close()  # whoever is still at work with it has a hold of its weights
+            log.info("the model is %s", spec.name)
+            self._chosen = Chosen(spec, encoder, recorded)
+            return self._chosen
+
+    def searcher(self, store: Store) -> tuple[Chosen, Searcher]:
+        """What answers words and pictures. Loads the model. Raises ModelMismatch for one that has seen no photo."""
+        model = self.chosen(store)
+        found = self._searcher
+        if found is None or found[0] is not model or found[1].store is not store:
+            searching.require_vectors(store, model.spec)
+            made = assemble.make_searcher(store, model.encoder, self.config)
+            with self._lock:  # of two who came at once, one makes it in vain
+                found = self._searcher
+                if found is None or found[0] is not model or found[1].store is not store:
+                    found = self._searcher = (model, made)
+        return found
+
+    def close(self) -> None:
+        """Release the model; it is chosen again at its next use."""
+        with self._lock:
+            model = self._chosen
+            self._chosen = self._searcher = None
+        if model is not None:
+            model.encoder.close()
 
 
 class WarmLibrary:
-    """The open store, the model and search with it: each made at its first use, shared by all threads.
+    """The open store, and the model with it: opened at the first use, closed, and opened again.
 
     What lies below copes with threads by itself: the catalog gives each a connection of its own, the vector index and
     the searcher have locks, and a model answers any number at once. What it does not cope with is kept here: a thing
@@ -44,11 +99,10 @@ class WarmLibrary:
         self.writes = threading.RLock()
         """Held by whoever needs the library's one writer, never inside `reading`."""
         self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
-        self._lock = threading.RLock()  # over the following; held for moments, never while a model is loaded
+        self._lock = threading.RLock()  # over the following; held for moments
         self._store: Store | None = None
-        self._model: _Model | None = None
-        self._searcher: tuple[_Model, Searcher] | None = None
         self._filterer: Searcher | None = None
+        self._model = WarmModel(context.folder, context.config)
 
     @contextmanager
     def reading(self) -> Iterator[Store]:
@@ -84,36 +138,14 @@ class WarmLibrary:
             return self._store
 
     def model(self, store: Store | None) -> tuple[ModelSpec, Encoder]:
-        """The model, chosen at the first call, and again when the library's own has become another one.
-
-        Its weights are read at its first use. Raises UnknownModel, UsageError.
-        """
-        chosen = self._chosen(store)
-        return chosen.spec, chosen.encoder
-
-    def _chosen(self, store: Store | None) -> _Model:
-        recorded = store.default_model() if store is not None else None
-        with self._lock:
-            model, config = self._model, self.context.config
-            if model is None or (config.model == "auto" and model.recorded != recorded):
-                spec = assemble.choose_model(self.context.folder, config, store, log.info)
-                is_same = model is not None and model.spec == spec
-                encoder = model.encoder if model and is_same else assemble.make_encoder(spec, config)
-                model = self._model = _Model(spec, encoder, recorded)
-            return model
+        """The model of the library as it is now: see `WarmModel.chosen`."""
+        model = self._model.chosen(store)
+        return model.spec, model.encoder
 
     def comparing(self, store: Store) -> tuple[Encoder, Searcher]:
         """What answers a query with words or pictures. Loads the model."""
-        model = self._chosen(store)
-        found = self._searcher
-        if found is None or found[0] is not model or found[1].store is not store:
-            searching.require_vectors(store, model.spec)
-            made = assemble.make_searcher(store, model.encoder, self.context.config)
-            with self._lock:  # of two who came at once, one makes it in vain
-                found = self._searcher
-                if found is None or found[0] is not model or found[1].store is not store:
-                    found = self._searcher = (model, made)
-        return model.encoder, found[1]
+        model, searcher = self._model.searcher(store)
+        return model.encoder, searcher
 
     def filtering(self, store: Store) -> Searcher | None:
         """What answers a query of filters alone, without the model; None before the first photo."""
@@ -127,9 +159,8 @@ class WarmLibrary:
         with self.writes, ExitStack() as places:
             for _ in range(MOST_AT_ONCE):
                 places.enter_context(self._places)
-            store, model = self._store, self._model
-            self._store = self._model = self._searcher = self._filterer = None
+            store = self._store
+            self._store = self._filterer = None
             if store is not None:
                 store.close()
-            if model is not None:
-                model.encoder.close()
+            self._model.close()

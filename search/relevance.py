@@ -108,7 +108,8 @@ class Judge:
 
     def sureness(self, vector: F32, best: F32) -> float:
         """How far a text `vector` (D,) stands out among all texts at the photos `best` (b, D): z, at most SUREST."""
-        nulls = best @ self._subjects.T  # (b, S)
+        # Not `@`: BLAS spreads so little over threads, and on a busy machine waits 30 ms for them instead of 0.2 ms.
+        nulls = np.einsum("bd,sd->bs", best, self._subjects)  # (b, S)
         z = (best @ vector - nulls.mean(axis=1)) / np.maximum(nulls.std(axis=1), 1e-6)
         return min(float(z.max()), SUREST)
 

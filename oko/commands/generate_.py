@@ -205,8 +205,12 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Paint, and say where the picture is."""
+    from library.allocation import keep_freed_memory
     from oko import painting
 
+    keep_freed_memory()
     painted = painting.paint(context, args)
+    if args.add:
+        painted = painting.added(context, painted)
     painting.show(context, painted, as_json=args.json)
     return exits.INTERRUPTED if painted.is_interrupted else exits.DONE

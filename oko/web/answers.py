@@ -270,7 +270,7 @@ class Job(Answer):
     """A job: of this server, or started elsewhere and seen in the library folder."""
 
     id: str
-    kind: Literal["index", "tag", "watch"]
+    kind: Literal["index", "tag", "watch", "generate"]
     pid: int
     phase: str = Field(
         description="starting, scan, index, tag, paused: ..., done, failed, interrupted, killed, ..."
@@ -282,6 +282,9 @@ class Job(Answer):
     total: int | None
     photos_per_s: float | None
     left_s: float | None
+    sketched: int | None = Field(
+        description="of painting: the step whose picture /api/jobs/{job_id}/picture shows; null before the first"
+    )
     message: str
     error: str | None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
 import socket
@@ -22,6 +23,7 @@ MOST_CONNECTIONS = 200  # a page needs 6 and an event stream; 20 of them fit
 MOST_HEAD_BYTES = 16 * 1024
 GRACE_S = 1
 PORTS_TRIED = 50
+TRY_S = 0.3  # to reach an address of this machine
 
 
 class PatientProtocol(H11Protocol):
@@ -131,6 +133,35 @@ def _bound(host: str, port: int) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def reachable(listener: socket.socket) -> list[str]:
+    """This machine's addresses at which others may reach a socket that listens to any; those of IPv4 first.
+
+    Addresses and not the machine's name, which only some networks resolve. Each has been tried.
+    """
+    import psutil
+
+    cards = psutil.net_if_addrs().values()
+    texts = [
+        each.address for card in cards for each in card if each.family in (socket.AF_INET, socket.AF_INET6)
+    ]
+    port = listener.getsockname()[1]
+    found = [text for text in texts if _is_public(text) and _answers(text, port)]
+    return sorted(found, key=lambda text: ":" in text)
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return not address.is_loopback and not address.is_link_local
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=TRY_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _free_port(host: str, port: int) -> int | None:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,13 +29,15 @@ log = logging.getLogger(__name__)
 
 RATE_WINDOW_S = 30.0
 LOOK_AGAIN_S = 0.2  # several who ask at once get the same answer
-ENDED_JOBS = 20  # so many are remembered
+ENDED_JOBS = 20  # so many are remembered, beside those that run
 STARTABLE = ("index", "tag")
+ENDABLE = (*STARTABLE, "generate")
 PHASES = {
     "starting": "Starting",
     "scan": "Looking at files",
     "index": "Indexing",
     "tag": "Tagging",
+    "painting": "Painting",
     "done": "Done",
     "interrupted": "Interrupted; everything done so far is kept",
     "killed": "It was killed, or the machine went down; start it again",
@@ -76,7 +78,7 @@ class JobDesk:
         self._options = list(options)
         self._spawn = spawn
         self._child: _Child | None = None
-        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+        self._seen: dict[str, _Seen] = {}  # the oldest first
         self._looked_at = float("-inf")
         self._lock = threading.RLock()
 
@@ -127,7 +129,7 @@ class JobDesk:
         with self._lock:
             self._look(at_once=True)
             job, _ = self.get(job_id)
-            if job.kind not in STARTABLE:
+            if job.kind not in ENDABLE:
                 raise Conflict("the watcher is not ended from here", hint="End the program that watches.")
             if job.running:
                 try:
@@ -154,6 +156,8 @@ class JobDesk:
             if values is not None:
                 self._note(kind, values)
         self._end_those_gone({f"{kind}-{values['pid']}" for kind, values in told.items() if values})
+        for key in [key for key, seen in self._seen.items() if not seen.job.running][:-ENDED_JOBS]:
+            del self._seen[key]
 
     def _note(self, kind: str, values: dict[str, Any]) -> None:
         key = f"{kind}-{values['pid']}"
@@ -161,15 +165,13 @@ class JobDesk:
         job = _job(key, kind, values)
         if seen is None:
             seen = self._seen[key] = _Seen(job)
-            if len(self._seen) > ENDED_JOBS:
-                self._seen.popitem(last=False)
         rate = _rate(seen.points, job)
         left = (
             (job.total - job.done) / rate if rate and job.total is not None and job.done is not None else None
         )
         job = job.model_copy(
             update={
-                "photos_per_s": rate and round(rate, 2),
+                "photos_per_s": rate and round(rate, 2) if kind in STARTABLE else None,
                 "left_s": None if left is None else round(max(left, 0.0), 1),
             }
         )
@@ -197,7 +199,7 @@ def _silent(child: _Child, code: int | None) -> dict[str, Any]:
 
 def _job(key: str, kind: Any, values: dict[str, Any]) -> Job:
     phase = str(values["phase"])
-    is_counted = kind in STARTABLE
+    is_counted = kind in ENDABLE
     return Job(
         id=key,
         kind=kind,
@@ -210,6 +212,7 @@ def _job(key: str, kind: Any, values: dict[str, Any]) -> Job:
         total=values.get("total") if is_counted else None,
         photos_per_s=None,
         left_s=None,
+        sketched=values.get("sketched") if kind == "generate" else None,
         message=PHASES.get(phase, phase[:1].upper() + phase[1:]),
         error=values["error"],
     )

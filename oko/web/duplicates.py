@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from library.catalog import reading
 from library.records import Hit
@@ -54,6 +54,7 @@ class DuplicatesCache:
 )
 async def list_duplicates(
     serving: Desk,
+    request: Request,
     kind: Annotated[
         Kind, Query(description="several files of one content, saved again, of one scene")
     ] = Kind.NEAR,
@@ -61,7 +62,7 @@ async def list_duplicates(
     limit: Annotated[int, Query(ge=1, le=MOST_GROUPS)] = 20,
 ) -> DuplicatesAnswer:
     """Groups of photos that are one too many, those first that take most space. The first of a group is to be kept."""
-    return await serving.slowly(_page, serving, kind, offset, limit)
+    return await serving.slowly(request, _page, serving, kind, offset, limit)
 
 
 def _page(serving: Serving, kind: Kind, offset: int, limit: int) -> DuplicatesAnswer:
@@ -76,9 +77,9 @@ def _page(serving: Serving, kind: Kind, offset: int, limit: int) -> DuplicatesAn
     response_model_exclude_unset=True,
     responses=documented(404, 409, 422),
 )
-async def get_duplicates(serving: Desk, photo_id: PhotoId) -> DuplicatesOfPhoto:
+async def get_duplicates(serving: Desk, request: Request, photo_id: PhotoId) -> DuplicatesOfPhoto:
     """The group that a photo is in, of whatever kind; no group for a photo that is the only one of its like."""
-    return await serving.slowly(_of_photo, serving, photo_id)
+    return await serving.slowly(request, _of_photo, serving, photo_id)
 
 
 def _of_photo(serving: Serving, photo_id: int) -> DuplicatesOfPhoto:

@@ -57,6 +57,16 @@ def read(folder: Path) -> Found | None:
     return found if is_sound else None
 
 
+def is_open_to_others(path: Path) -> bool:
+    """Whether other people of this machine may read a file, and so the token in it, or put another one there."""
+    if os.name != "posix":
+        return False
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except OSError:
+        return False
+
+
 def is_running(pid: int) -> bool:
     """Whether there is such a process, as far as can be told without asking much."""
     if os.name == "nt":  # there os.kill(pid, 0) would end it

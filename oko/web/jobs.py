@@ -17,8 +17,9 @@ from fastapi.responses import StreamingResponse
 
 from library.catalog import reading
 from library.errors import UsageError
+from oko.jobs import sketch_path
 from oko.web.answers import Job, JobAnswer, JobsAnswer, StartJob
-from oko.web.failures import documented
+from oko.web.failures import NotThere, documented
 from oko.web.serving import Desk, Serving
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -64,6 +65,24 @@ def get_job(serving: Desk, job_id: JobId) -> JobAnswer:
     return JobAnswer(job=serving.jobs.get(job_id)[0])
 
 
+@router.get(
+    "/{job_id}/picture",
+    operation_id="get_job_picture",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}}}, **documented(404, 422)},
+)
+def get_picture(serving: Desk, job_id: JobId) -> Response:
+    """The picture so far of a job that paints."""
+    job = serving.jobs.get(job_id)[0]
+    try:
+        data = sketch_path(serving.jobs.folder).read_bytes() if job.sketched else b""
+    except OSError:
+        data = b""
+    if not data:
+        raise NotThere(f"job {job_id} has no picture", hint="Only painting has, from its first step on.")
+    return Response(data, media_type="image/webp", headers={"Cache-Control": "no-store"})
+
+
 @router.delete("/{job_id}", operation_id="cancel_job", status_code=202, responses=documented(404, 409, 422))
 def cancel_job(serving: Desk, job_id: JobId) -> JobAnswer:
     """Ask a job to end. What it has done is kept."""
@@ -85,12 +104,16 @@ async def follow_job(serving: Desk, job_id: JobId, last_event_id: LastEventId = 
 
     An event is the whole state, so a reader that was away for a while gets the newest one, and misses nothing.
     """
-    job, version = await anyio.to_thread.run_sync(serving.jobs.get, job_id)
+    job, version = await _get(serving, job_id)
     seen = _version(last_event_id)
     if not job.running and seen == version:
         return Response(status_code=204)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(_events(serving, job_id, seen), media_type="text/event-stream", headers=headers)
+
+
+async def _get(serving: Serving, job_id: str) -> tuple[Job, int]:
+    return await anyio.to_thread.run_sync(serving.jobs.get, job_id, limiter=serving.following)
 
 
 def _version(last_event_id: str | None) -> int | None:
@@ -102,7 +125,7 @@ async def _events(serving: Serving, job_id: str, seen: int | None) -> AsyncItera
     yield f"retry: {RETRY_MS}\n\n"
     sent_at = time.monotonic()
     while not serving.stopping.is_set():
-        job, version = await anyio.to_thread.run_sync(serving.jobs.get, job_id)
+        job, version = await _get(serving, job_id)
         if version != seen:
             yield _event(job, version)
             seen, sent_at = version, time.monotonic()

@@ -94,15 +94,17 @@ def _facts(row: Any) -> dict[str, Any]:
     }
 
 
+def _a_picture(kind: str) -> dict[int | str, dict[str, Any]]:
+    """The answers of an operation that gives a picture, for its description."""
+    unchanged = {"description": "Not Modified"}
+    return {200: {"content": {kind: {}}}, 304: unchanged, **documented(404, 422)}
+
+
 @router.get(
     "/{photo_id}/thumbnail",
     operation_id="get_thumbnail",
     response_class=Response,
-    responses={
-        200: {"content": {"image/webp": {}}},
-        304: {"description": "Not Modified"},
-        **documented(404, 422),
-    },
+    responses=_a_picture("image/webp"),
 )
 def get_thumbnail(serving: Desk, request: Request, photo_id: PhotoId, version: Version = None) -> Response:
     """The thumbnail, as it was made when the photo was indexed; also while its file is not on disk."""
@@ -121,11 +123,7 @@ def get_thumbnail(serving: Desk, request: Request, photo_id: PhotoId, version: V
     "/{photo_id}/preview",
     operation_id="get_preview",
     response_class=Response,
-    responses={
-        200: {"content": {"image/jpeg": {}}},
-        304: {"description": "Not Modified"},
-        **documented(404, 422),
-    },
+    responses=_a_picture("image/jpeg"),
 )
 async def get_preview(
     serving: Desk,
@@ -135,7 +133,7 @@ async def get_preview(
     version: Version = None,
 ) -> Response:
     """The photo at the size of a screen, upright, made from its file; without anything the file says about itself."""
-    return await serving.slowly(_preview, serving, request, photo_id, (size, version))
+    return await serving.slowly(request, _preview, serving, request, photo_id, (size, version))
 
 
 def _preview(

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, File, UploadFile
+from fastapi import APIRouter, File, Request, UploadFile
 from numpy.typing import NDArray
 
 from library import images
@@ -61,10 +61,12 @@ def vector_of(serving: Serving, key: str, stamp: ModelStamp) -> NDArray[np.float
 
 @router.post("", operation_id="add_picture", status_code=201, responses=documented(413, 415, 422))
 async def add_picture(
-    serving: Desk, file: Annotated[UploadFile, File(description="a picture in any format that oko reads")]
+    serving: Desk,
+    request: Request,
+    file: Annotated[UploadFile, File(description="a picture in any format that oko reads")],
 ) -> PictureAnswer:
     """Hand in a picture, to search for what looks like it with `picture=`. It is embedded and forgotten."""
-    return PictureAnswer(picture=await serving.slowly(_take, serving, file))
+    return PictureAnswer(picture=await serving.slowly(request, _take, serving, file))
 
 
 def _take(serving: Serving, file: UploadFile) -> str:

@@ -24,13 +24,15 @@ from oko.context import Context
 from oko.web import found, watcher
 from oko.web.access import Policy, is_loopback
 from oko.web.app import make_app
-from oko.web.connections import listen, make_server
+from oko.web.connections import listen, make_server, reachable
 from oko.web.serving import Serving, serving
 
 log = logging.getLogger(__name__)
 
 TOKEN_NAME = "server-token"
 OPENER_NAME = "open-page.html"
+# Hosts that stand for every address of this machine -> the one by which it reaches itself.
+ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def serve(context: Context, options: Options) -> None:
                 stack.enter_context(watcher.watching(context, options.words))
             _announce(context, desk, options, (policy, listener))
             if options.open_page:
-                stack.enter_context(_opened(context.folder, _link(options, policy, listener)))
+                stack.enter_context(_opened(context.folder, _link(_local_url(options, listener), policy)))
             server.run(sockets=[listener])
 
 
@@ -106,6 +108,9 @@ def kept_token(folder: Path, *, new: bool = False) -> str:
     """The library's token: the same at every start, so that a bookmark on a phone goes on working."""
     path = folder / TOKEN_NAME
     try:
+        if not new and found.is_open_to_others(path):
+            log.warning("others could read the token in %s: there is a new one, and so a new link", path)
+            new = True
         if new:
             path.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
@@ -144,8 +149,7 @@ def _told(folder: Path, options: Options, policy: Policy, listener: socket.socke
 
 def _local_url(options: Options, listener: socket.socket) -> str:
     """The address as it is reached from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(options.host, options.host)
-    return _url(host, listener)
+    return _url(ANY.get(options.host, options.host), listener)
 
 
 def _url(host: str, listener: socket.socket) -> str:
@@ -153,26 +157,31 @@ def _url(host: str, listener: socket.socket) -> str:
     return f"http://{name}:{listener.getsockname()[1]}"
 
 
-def _link(options: Options, policy: Policy, listener: socket.socket) -> str:
+def _link(url: str, policy: Policy) -> str:
     """The address to open, with the token where one is needed."""
-    is_wild = options.host in ("0.0.0.0", "::", "")
-    url = _url(socket.gethostname() if is_wild else options.host, listener)
     return f"{url}/?token={policy.token}" if policy.needs_token else url
 
 
 def _announce(context: Context, desk: Serving, options: Options, where: tuple[Policy, socket.socket]) -> None:
-    """The one line. A token is shown to a person alone: what is not a terminal may be a log."""
+    """The one line, and one more for each further address. A token is shown to a person alone: what is not a terminal
+    may be a log."""
     policy, listener = where
-    link = _link(options, policy, listener)
+    urls = [_local_url(options, listener)]
+    if options.host in ANY:
+        urls = [_url(address, listener) for address in reachable(listener)] or urls
+    link, *others = [_link(url, policy) for url in urls]
     if policy.needs_token and not sys.stdout.isatty():
         place = context.folder / TOKEN_NAME
-        link = f"{link.partition('?')[0]}?token=... (the token is in {display_path(place)})"
+        link, *others = [f"{url}/?token=..." for url in urls]
+        link += f" (the token is in {display_path(place)})"
     with desk.store.catalog.reading() as c:
         photos = count(reading.photo_count(c), "photo")
     name = display_path(context.folder)
     context.result(
         f"Serving {name} at {link} \N{EM DASH} {photos}, model {desk.model().name}; Ctrl-C ends it."
     )
+    for other in others:
+        context.result(f"Also at {other}")
     sys.stdout.flush()
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from library.catalog import reading
-from library.records import PhotoFilter, SearchResult
+from library.records import SearchResult
 from oko import searching
 from oko.remote import FURTHER
 from oko.render import as_json
@@ -20,9 +21,8 @@ from oko.web.photos import version_of
 from oko.web.pictures import vector_of
 from oko.web.serving import Desk, Serving
 from oko.web.suggesting import LONGEST_QUERY
-from search.query import parse, query_vector
+from search.query import parse
 from search.rank import SearchPage, Sort
-from search.stored import vectors_of
 
 router = APIRouter(prefix="/api", tags=["search"])
 
@@ -34,7 +34,7 @@ MOST_PICTURES = 8
 @router.get(
     "/search",
     operation_id="search",
-    response_model_exclude_unset=True,
+    response_model=SearchAnswer,
     responses=documented(400, 404, 409, 422),
 )
 def search(
@@ -49,7 +49,7 @@ def search(
     everything: Annotated[
         bool, Query(alias="all", description="also what lies below the relevance line")
     ] = False,
-) -> SearchAnswer:
+) -> Response:
     """Photos that answer, best first. Nothing to look for at all gives every photo, newest first."""
     began = time.monotonic()
     query = parse(q)
@@ -57,7 +57,7 @@ def search(
     page, notes = ask(
         serving, Request(query, (), query.wanted, order, offset, limit, everything), picture or ()
     )
-    return SearchAnswer(
+    answer = SearchAnswer(
         results=results(serving, page.results),
         offset=page.offset,
         total=page.total,
@@ -65,6 +65,8 @@ def search(
         took_ms=round(1000 * (time.monotonic() - began), 2),
         notes=notes if not page.total and not page.cut else [],
     )
+    # FastAPI would take the answer apart, and check all of it once more.
+    return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 def ask(serving: Serving, asked: Request, pictures: Sequence[str]) -> tuple[SearchPage, list[str]]:
@@ -72,30 +74,14 @@ def ask(serving: Serving, asked: Request, pictures: Sequence[str]) -> tuple[Sear
 
     `pictures` are ids of pictures handed in. Raises QueryError, NotThere, ModelError, LibraryError.
     """
-    store, model = serving.store, serving.model()
-    wanted = searching.with_known_tags(store, serving.config, asked.wanted)
-    vectors = [vector_of(serving, key, model.stamp) for key in pictures]
-    vector = query_vector(
-        asked.query, model.encoder, pictures=vectors, vectors_of=vectors_of(store, model.stamp)
-    )
-    page = model.searcher.page(
-        vector,
-        wanted=wanted,
-        sort=asked.sort or Sort.RELEVANCE,
-        offset=asked.offset,
-        limit=asked.limit,
-        everything=asked.everything,
-        nature=asked.query.with_pictures(len(vectors)).nature,
-    )
-    return page, _notes(serving, page, wanted)
-
-
-def _notes(serving: Serving, page: SearchPage, wanted: PhotoFilter) -> list[str]:
+    store, config, model = serving.store, serving.config, serving.model()
+    asked = replace(asked, pictures=[vector_of(serving, key, model.stamp) for key in pictures])
+    page = searching.by_likeness(store, config, asked, model.encoder, model.searcher)
     if page.cut:
-        return [searching.about_cut(page)]
+        return page, [searching.about_cut(page)]
     if page.total:
-        return []
-    return [searching.why_nothing(serving.store, serving.config, serving.model().stamp, wanted)]
+        return page, []
+    return page, [searching.why_nothing(store, config, model.stamp, asked.wanted)]
 
 
 def results(serving: Serving, found: Sequence[SearchResult]) -> list[Result]:

@@ -158,7 +158,10 @@ class _Body:
                 await self._receive()
             )  # only the end of the connection is waited for now, however long that takes
         try:
-            message = await asyncio.wait_for(self._receive(), BODY_PATIENCE_S)
+            async with asyncio.timeout(
+                BODY_PATIENCE_S
+            ):  # not `wait_for`, which looks at what is there too late
+                message = await self._receive()
         except TimeoutError as e:
             self.trouble = TooSlow()
             raise self.trouble from e

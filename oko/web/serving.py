@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
 
 from library.config import Config
 from library.encoder import Encoder
@@ -22,6 +23,7 @@ from library.records import ModelStamp
 from library.store import Store
 from library.vocabulary import Vocabulary, load_vocabulary
 from oko import assemble
+from oko.warm import MOST_AT_ONCE, WarmModel
 from search.rank import Searcher
 
 if TYPE_CHECKING:
@@ -31,14 +33,12 @@ if TYPE_CHECKING:
     from oko.web.previews import PreviewCache
     from oko.web.suggesting import CountsCache
 
-log = logging.getLogger(__name__)
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # Threads that answer, and threads that decode pictures, so that ten large photos do not keep a search waiting. Together
 # with what each may hold they stay below the 15 connections that SQLAlchemy opens to a file by default.
-QUICK_THREADS = 6
+QUICK_THREADS = MOST_AT_ONCE
 SLOW_THREADS = 2
 PICTURES_REMEMBERED = 500  # a vector of 1,024 numbers has 4 kB
 
@@ -48,7 +48,6 @@ class Model:
     """The model at work: its name in the registry, the encoder, and search with it."""
 
     name: str
-    recorded: str | None  # the library's own model when this one was chosen
     encoder: Encoder
     stamp: ModelStamp
     searcher: Searcher
@@ -66,34 +65,19 @@ class Serving:
     jobs: JobDesk
     counts: CountsCache
     duplicates: DuplicatesCache
+    warm: WarmModel
     stopping: threading.Event = field(default_factory=threading.Event)
-    _model: Model | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _slow: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(SLOW_THREADS))
+    slow: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(SLOW_THREADS))
+    # However many pages follow a job: they wait for each other, and no search waits for them.
+    following: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
     def model(self) -> Model:
         """The model, loaded at the first call; another one once the library's own has changed.
 
-        Raises UnknownModel, ModelUnavailable and the like.
+        Raises UnknownModel, ModelUnavailable, ModelMismatch and the like.
         """
-        recorded = self.store.default_model()
-        model = self._model
-        if model is not None and (self.config.model != "auto" or model.recorded == recorded):
-            return model
-        with self._lock:
-            if self._model is model:
-                self._model = self._load(recorded)
-                if model is not None:
-                    model.encoder.close()
-            assert self._model is not None
-            return self._model
-
-    def _load(self, recorded: str | None) -> Model:
-        spec = assemble.choose_model(self.folder, self.config, self.store, log.info)
-        encoder = assemble.make_encoder(spec, self.config)
-        searcher = assemble.make_searcher(self.store, encoder, self.config)
-        log.info("the model is %s", spec.name)
-        return Model(spec.name, recorded, encoder, encoder.stamp, searcher)
+        chosen, searcher = self.warm.searcher(self.store)
+        return Model(chosen.spec.name, chosen.encoder, searcher.stamp, searcher)
 
     def warm_up(self) -> None:
         """Load the model and the vectors, and use both once: the first one who asks must not wait for that."""
@@ -102,10 +86,17 @@ class Serving:
         with contextlib.suppress(NoLibrary):  # before the first photo there is nothing to look through
             model.searcher.page(vector, limit=1)
 
-    async def slowly(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run what decodes pictures in one of the few threads for that."""
-        work = functools.partial(function, *args, **kwargs)
-        return await anyio.to_thread.run_sync(work, limiter=self._slow)
+    async def slowly(
+        self, request: Request, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run what decodes pictures in one of the few threads for that; not for somebody who has gone meanwhile."""
+
+        def work() -> R:
+            if anyio.from_thread.run(request.is_disconnected):
+                raise HTTPException(499, "nobody waits for the answer")
+            return function(*args, **kwargs)
+
+        return await anyio.to_thread.run_sync(work, limiter=self.slow)
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
@@ -133,6 +124,7 @@ def serving(folder: Path, config: Config, *, job_options: Sequence[str] = ()) ->
             jobs=JobDesk(folder, job_options),
             counts=CountsCache(),
             duplicates=DuplicatesCache(),
+            warm=WarmModel(folder, config),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -295,6 +296,50 @@ def test_a_picture_is_searched_with(site: Site, tab: Tab, event: str) -> None:
     assert {name.split("-")[0] for name in names(page, 4)} == {"blue"}
     page.get_by_role("button", name="Search without the picture").click()
     expect(page.locator("#count")).to_contain_text(f"{COUNT} photos")
+
+
+def test_of_two_pictures_the_later_one_counts(site: Site, tab: Tab) -> None:
+    page = tab.open(site.url)
+    expect(page.locator(".tile.loaded").first).to_be_visible()
+    held: list[Any] = []
+    page.route(
+        "**/api/pictures", lambda route: held.append(route), times=1
+    )  # the first answer waits until it is let go
+    offer(page, page_site.png("blue"))
+    page.wait_for_function("() => document.querySelector('#results').getAttribute('aria-busy') === 'true'")
+    offer(page, page_site.png("red"))
+    expect(page).to_have_url(re.compile(r"picture=\w+"))
+    later = page.url
+    assert len(held) == 1
+    with contextlib.suppress(Exception):  # nobody waits for it any more
+        held[0].fulfill(status=201, json={"picture": "0" * 32})
+    page.wait_for_timeout(300)
+    assert page.url == later
+    expect(page.locator("#results")).to_have_attribute("aria-busy", "false")
+
+
+def test_escape_leaves_the_tag_field_step_by_step(site: Site, tab: Tab) -> None:
+    photo = site.id_of("green-3.jpg")
+    page = tab.open(f"{site.url}/?photo={photo}")
+    viewer, field = page.locator("#viewer"), page.get_by_label("Add a tag")
+    expect(page.locator("#facts")).to_contain_text("green-3.jpg")
+    field.press_sequentially("be")
+    options = page.locator("#tag-completions [role=option]")
+    expect(options.first).to_be_visible()
+    field.press("Escape")
+    expect(options.first).to_be_hidden()
+    expect(field).to_have_value("be")
+    field.press("Escape")
+    expect(field).to_have_value("")
+    field.press_sequentially("unheard of")
+    field.press("Escape")
+    expect(field).to_have_value("")
+    page.wait_for_timeout(300)  # a list that was on its way does not come after that, nor does the photo go
+    expect(page.locator("#tag-completions")).to_be_hidden()
+    expect(viewer).to_be_visible()
+    expect(field).to_be_focused()
+    field.press("Escape")
+    expect(viewer).to_be_hidden()
 
 
 def test_what_is_no_picture_is_refused(site: Site, tab: Tab) -> None:

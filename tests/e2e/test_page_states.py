@@ -11,9 +11,10 @@ import pytest
 
 from library.fakes import FakeEncoder
 from library.store import Store
+from oko.jobs import Job, replace_private, sketch_path
 from tests.e2e import many_photos
-from tests.e2e.page_site import MODEL, Site, served
-from tests.e2e.test_page import expect, search, tile
+from tests.e2e.page_site import MODEL, Site, png, served
+from tests.e2e.test_page import check_soon, expect, search, tile
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -78,6 +79,33 @@ def test_a_hundred_thousand_photos(crowd: str, tab: Tab) -> None:
             box = tile(page, MANY).bounding_box()
             assert box is not None
             assert box["y"] + box["height"] <= 800
+
+
+def test_what_was_scrolled_past_is_let_go_of(crowd: str, tab: Tab) -> None:
+    tab.watch.expected.append("/preview")
+    page = tab.open(crowd)
+    expect(page.locator(".tile.loaded").first).to_be_visible()
+    kept = page.evaluate(
+        """async () => {
+          const { Results } = await import("/static/results.js");
+          const found = new Results({}, { onBlock: () => {} });
+          await found.start();
+          const usual = Results.kept;
+          Results.kept = 3;
+          for (const block of [1, 2, 3, 4, 3, 2]) await (found.blocks.has(block) || found.load(block));
+          return [usual, [...found.blocks.keys()].sort()];
+        }"""
+    )
+    assert kept == [40, [2, 3, 4]], "and the page below keeps as few"
+    where: dict[int, int] = {}
+    for y in (3_000, 20_000, 40_000, 60_000, 80_000, 40_000, 3_000):
+        scroll_to(page, y)
+        expect(page.locator(".tile.waiting")).to_have_count(0)
+        place = page.evaluate("() => scrollY")
+        first = next(n for n in tile_numbers(page) if (tile(page, n).bounding_box() or {"y": -1})["y"] >= 0)
+        numbers = tile_numbers(page)
+        assert numbers == list(range(numbers[0], numbers[-1] + 1))
+        assert abs(where.setdefault(y, first) - first) <= 40, f"the same photos as before stand at {place}"
 
 
 def test_the_end_key_and_the_place_are_kept(crowd: str, tab: Tab) -> None:
@@ -203,7 +231,7 @@ def test_a_tag_that_fails_takes_no_other_along(site: Site, tab: Tab) -> None:
     held[0].fulfill(status=500, json={"error": {"message": "the disk is full"}})
     expect(confirmed).not_to_contain_text("doomed")
     expect(confirmed).to_contain_text("kept")
-    assert site.tags_of(site.id_of("blue-6.jpg")) == {"kept": "confirmed"}
+    check_soon(lambda: site.tags_of(site.id_of("blue-6.jpg")), {"kept": "confirmed"})
 
 
 def test_indexing_shows_how_far_it_is(site: Site, tab: Tab) -> None:
@@ -232,6 +260,21 @@ def test_indexing_shows_how_far_it_is(site: Site, tab: Tab) -> None:
     )
     expect(panel.get_by_role("progressbar")).to_be_hidden()
     expect(panel.get_by_role("button", name="Look for new photos")).to_be_enabled()
+
+
+def test_painting_elsewhere_is_seen_as_it_goes(site: Site, tab: Tab) -> None:
+    replace_private(sketch_path(site.folder), png("green"))  # a browser looks at the bytes, not at the name
+    job = Job(site.folder, "generate")
+    job.tell(at_once=True, phase="painting", done=10, total=100, sketched=10)
+    page = tab.open(site.url)
+    page.get_by_role("button", name=re.compile("Library: Painting, 10 %")).click()
+    sketch = page.get_by_role("img", name="The picture so far")
+    expect(sketch).to_be_visible()
+    assert page.evaluate("() => document.querySelector('#job-sketch').naturalWidth") > 0
+    job.tell(at_once=True, done=40, sketched=40)
+    expect(sketch).to_have_attribute("src", re.compile("step=40"))
+    job.end("done")
+    expect(page.locator("#job-title")).to_have_text("Done")
 
 
 def test_the_colours_are_kept(site: Site, tab: Tab) -> None:

@@ -61,10 +61,10 @@ export const suggestions = (q, { limit = 8, signal } = {}) =>
 export const tags = () => request("/tags");
 export const folders = () => request("/folders");
 
-export function uploadPicture(file) {
+export function uploadPicture(file, { signal } = {}) {
   const body = new FormData();
   body.append("file", file);
-  return request("/pictures", { method: "POST", body });
+  return request("/pictures", { method: "POST", body, signal });
 }
 
 const photoPath = (id) => `/photos/${encodeURIComponent(id)}`;
@@ -86,4 +86,7 @@ export const decideTag = (id, name, state) =>
 export const startJob = (kind) => sendJson("/jobs", "POST", { kind });
 export const stopJob = (id) => request(`/jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
 export const jobs = () => request("/jobs");
+/** The picture so far of a job that paints; another address for each step, so that none is kept. */
+export const sketchUrl = ({ id, sketched }) =>
+  withParameters(`/api/jobs/${encodeURIComponent(id)}/picture`, { step: sketched });
 export const jobEventsUrl = (id) => `/api/jobs/${encodeURIComponent(id)}/events`;

@@ -31,6 +31,7 @@ class App {
   drawn = null; // the state whose results are in the grid
   results = null;
   #asking = 0;
+  #upload = null; // of the picture handed in last
   #isLeaving = false; // the way back from a photo has been asked for, and not come yet
 
   constructor() {
@@ -247,12 +248,15 @@ class App {
     // Words that were searched for belong to the last question; words just typed, to this one.
     const q = this.box.isFresh ? this.box.input.value.trim() : "";
     states.loading(true);
+    this.#upload?.abort(); // or the first answer, come late, would take the place of the second
+    this.#upload = new AbortController();
     try {
-      const { picture } = await api.uploadPicture(file);
+      const { picture } = await api.uploadPicture(file, this.#upload);
       this.box.showPicture(picture, file);
       this.go({ q, picture, sort: "", all: "" });
       this.box.input.focus({ preventScroll: true });
     } catch (error) {
+      if (api.isAbort(error)) return;
       states.loading(false);
       sayError(error);
     }
@@ -278,6 +282,7 @@ class App {
       this.route();
     };
     if (job.error) say(job.error, { isError: true });
+    else if (job.kind === "generate") say(job.message);
     else if (isAtTop) reload();
     else say("The library has changed.", { action: { label: "Show", run: reload } });
   }

@@ -12,7 +12,8 @@ export class Combobox {
 
   /**
    * `options.fetch(text, {signal, caret})` gives [{label, detail, icon, ...}]; `options.take(option)` is called with the
-   * one chosen; `options.delayMs` how long typing must rest. `input` and `list` are elements of the page.
+   * one chosen; `options.delayMs` how long typing must rest; with `options.clears` Escape empties the field once the list
+   * is closed, and only then reaches what the field is in. `input` and `list` are elements of the page.
    */
   constructor(input, list, options) {
     this.input = input;
@@ -92,9 +93,15 @@ export class Combobox {
     else if (key === "ArrowUp") this.#activate(this.#active < 0 ? this.#options.length - 1 : this.#active - 1);
     else if (key === "Enter" && this.isOpen && this.#active >= 0) this.#take(this.#active);
     else if (key === "Escape" && this.isOpen) this.close();
+    else if (key === "Escape" && this.options.clears && this.input.value) this.#clear();
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  #clear() {
+    this.input.value = "";
+    this.close();
   }
 
   #activate(at) {

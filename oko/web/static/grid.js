@@ -11,6 +11,7 @@ const ASK_EVERY_MS = 60; // while the scrollbar is dragged, what flies past is n
 
 export class Grid {
   #layouts = new Map(); // block -> {boxes, height}
+  #heights = new Map(); // block -> its height once it was known: it keeps it when it is let go
   #tiles = new Map(); // index -> element
   #tops = new Float64Array(1);
   #frame = 0;
@@ -57,6 +58,7 @@ export class Grid {
   blockArrived(block) {
     const place = this.place();
     this.#layouts.delete(block);
+    for (const key of this.#layouts.keys()) if (key >= 0 && !this.results.blocks.has(key)) this.#layouts.delete(key);
     for (const [index, tile] of this.#tiles) {
       if (Math.floor(index / BLOCK) === block && !this.#keeps(tile)) {
         tile.remove();
@@ -135,12 +137,17 @@ export class Grid {
   // Geometry, in the coordinates of an endless list ("virtual")
 
   #relayout(place, { keepLayouts = false } = {}) {
-    if (!keepLayouts) this.#layouts.clear();
+    if (!keepLayouts) {
+      this.#layouts.clear();
+      this.#heights.clear();
+    }
     this.#width = this.list.clientWidth;
     const count = this.results.blockCount;
     this.#tops = new Float64Array(count + 1);
     for (let block = 0; block < count; block++) {
-      this.#tops[block + 1] = this.#tops[block] + this.#layout(block).height;
+      const { height, isKnown } = this.#layout(block);
+      if (isKnown) this.#heights.set(block, height);
+      this.#tops[block + 1] = this.#tops[block] + (this.#heights.get(block) ?? height);
     }
     this.list.style.height = `${Math.min(this.#height, TALLEST_PX)}px`;
     if (place.offset === null) scrollTo({ top: 0, behavior: "instant" });
@@ -171,8 +178,11 @@ export class Grid {
 
   #boxOf(index) {
     const block = Math.floor(index / BLOCK);
-    const box = this.results?.total ? this.#layout(block).boxes[index % BLOCK] : null;
-    return box ? { ...box, y: box.y + this.#tops[block] } : { x: 0, y: 0, w: 0, h: 0 };
+    const layout = this.results?.total ? this.#layout(block) : null;
+    const box = layout?.boxes[index % BLOCK];
+    if (!box) return { x: 0, y: 0, w: 0, h: 0 };
+    const stretch = (this.#tops[block + 1] - this.#tops[block]) / layout.height; // 1, but for blocks that were let go
+    return { ...box, y: this.#tops[block] + box.y * stretch, h: box.h * stretch };
   }
 
   #gear() {
@@ -210,8 +220,10 @@ export class Grid {
       else high = middle;
     }
     if (!this.results.total) return 0;
-    const at = this.#layout(low).boxes.findIndex((box) => this.#tops[low] + box.y + box.h > top);
-    return low * BLOCK + (at < 0 ? this.results.sizeOf(low) - 1 : at);
+    let index = low * BLOCK;
+    const last = index + this.results.sizeOf(low) - 1;
+    for (let box = this.#boxOf(index); index < last && box.y + box.h <= top; box = this.#boxOf(index)) index++;
+    return index;
   }
 
   #range(top) {

@@ -8,7 +8,7 @@ const PRESENCES = {
   there: "", absent: "not there right now", empty: "empty right now: is its drive connected?",
   unreadable: "cannot be read", suspicious: "much of it is gone: is its drive connected?",
 };
-const DOING = { index: "Indexing", tag: "Suggesting tags" };
+const DOING = { index: "Indexing", tag: "Suggesting tags", generate: "Painting" };
 
 export class LibraryPanel {
   /** `events`: onError(error). `jobs`: a Jobs. */
@@ -65,6 +65,9 @@ export class LibraryPanel {
     const rate = job.photos_per_s ?? 0;
     if (job.running && rate > 0) parts.push(`${rate.toFixed(rate < 10 ? 1 : 0)} photos/s`);
     if (job.running && job.left_s > 0) parts.push(`${duration(job.left_s)} left`);
+    const sketch = byId("job-sketch");
+    show(sketch, Boolean(job.sketched));
+    if (job.sketched) sketch.src = api.sketchUrl(job);
     byId("job-text").textContent = parts.filter(Boolean).join(" · ");
   }
 

@@ -1,11 +1,14 @@
-// The answers to one question: a sparse list of which only the blocks around the viewport are fetched.
+// The answers to one question: a sparse list of which only the blocks around the viewport are fetched, and kept.
 
 import * as api from "./api.js";
 
 export const BLOCK = 100; // photos a request
 
 export class Results {
-  /** `question`: {q, picture, sort, all}. `onBlock(number)` is called when a block has arrived or failed. */
+  static kept = 40; // blocks: the ones nearest to where one looks; further ones are fetched again
+  #near = 0; // the block that was asked for last
+
+  /** `question`: {q, picture, sort, all}. `onBlock(number)` is called when a block that was loaded has arrived. */
   constructor(question, { onBlock }) {
     this.question = question;
     this.onBlock = onBlock;
@@ -59,10 +62,13 @@ export class Results {
 
   /** Fetch a block once. Raises ApiError, or AbortError when it was scrolled past. */
   load(block) {
+    this.#near = block;
     const running = this.waiting.get(block);
     if (running) return running.promise;
     const abort = new AbortController();
-    const promise = this.#fetch(block, abort.signal).finally(() => this.waiting.delete(block));
+    const promise = this.#fetch(block, abort.signal)
+      .then(() => this.onBlock(block))
+      .finally(() => this.waiting.delete(block));
     this.waiting.set(block, { promise, abort });
     return promise;
   }
@@ -83,10 +89,15 @@ export class Results {
     this.dropWaiting(() => false);
   }
 
+  #farthest() {
+    const distance = (block) => Math.abs(block - this.#near);
+    return [...this.blocks.keys()].reduce((a, b) => (distance(b) > distance(a) ? b : a));
+  }
+
   async #fetch(block, signal) {
     const page = await api.search(this.question, { offset: block * BLOCK, limit: BLOCK, signal });
     this.blocks.set(block, page.results);
-    if (block > 0) this.onBlock(block);
+    if (this.blocks.size > Results.kept) this.blocks.delete(this.#farthest());
     return page;
   }
 }

@@ -90,6 +90,7 @@ export class TagEditor {
     this.combobox = new Combobox(this.input, list, {
       fetch: (text) => this.#complete(text),
       take: (option) => this.#add(option.label),
+      clears: true,
     });
     this.suggestedPart = h("div", {}, h("h3", {}, "Suggested"), this.suggested);
     this.rejectedPart = h("details", {}, h("summary", {}), this.rejected);

@@ -16,6 +16,8 @@ export class Viewer {
   #results = null;
   #index = -1;
   #size = 0;
+  #sharp = new Image(); // what is being fetched to be shown
+  #ahead = []; // the same of the photos beside it
   #edited = {}; // fields that were changed here since the photo was opened
 
   /** `events`: onClose(), onMove(id, index), onChange(id, fields), onSearch(query), onOpen(id), onError, say. */
@@ -74,7 +76,7 @@ export class Viewer {
     this.#abort?.abort();
     this.id = null;
     this.photo = null;
-    this.image.removeAttribute("src");
+    for (const image of [this.image, this.#sharp, ...this.#ahead]) image.removeAttribute("src");
     this.dialog.close();
     this.tags.show(null, []);
   }
@@ -216,26 +218,27 @@ export class Viewer {
     this.#size = size;
     const id = this.id;
     this.dialog.classList.add("loading");
-    const sharp = new Image();
+    this.#sharp.src = ""; // nobody waits for it any more: the server need not make it
+    const sharp = (this.#sharp = new Image());
     sharp.src = api.previewUrl(photo, size);
     try {
       await sharp.decode();
       if (id === this.id && size === this.#size) this.image.src = sharp.src;
     } catch {
-      if (id === this.id) {
+      if (id === this.id && size === this.#size) {
         const why = photo.missing ? "is not on disk at the moment" : "cannot be read at the moment";
         byId("viewer-problem").textContent = `The file ${why}; this is its thumbnail.`;
         show(byId("viewer-problem"), true);
       }
     }
-    if (id === this.id) this.dialog.classList.remove("loading");
+    if (id === this.id && size === this.#size) this.dialog.classList.remove("loading");
   }
 
   #preload() {
-    for (const step of [1, -1]) {
-      const item = this.#results?.at(this.#index + step);
-      if (this.#index >= 0 && item) new Image().src = api.previewUrl(item, this.#size || PREVIEWS[1]);
-    }
+    const beside = [1, -1].map((step) => this.#index >= 0 && this.#results?.at(this.#index + step)).filter(Boolean);
+    for (const image of this.#ahead) image.src = "";
+    const size = this.#size || PREVIEWS[1];
+    this.#ahead = beside.map((item) => Object.assign(new Image(), { src: api.previewUrl(item, size) }));
   }
 
   #drawNear(found) {

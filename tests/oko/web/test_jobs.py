@@ -14,8 +14,8 @@ import pytest
 
 from library.config import Config
 from oko import background
-from oko.jobs import Job
-from oko.web.desk import JobDesk
+from oko.jobs import Job, job_path, replace_private, sketch_path
+from oko.web.desk import ENDED_JOBS, JobDesk
 from oko.web.failures import Conflict, NotThere
 from oko.web.serving import Serving, serving
 from tests.oko.small_library import SmallLibrary
@@ -94,6 +94,28 @@ def test_a_job_from_its_beginning_to_its_end(desk: Serving, children: Children) 
     assert desk.jobs.get(job.id)[1] == last
 
 
+def test_painting_shows_the_picture_so_far(desk: Serving, library: SmallLibrary) -> None:
+    with client_of(desk) as client:
+        job = Job(library.folder, "generate")
+        job.tell(at_once=True, phase="painting", done=3, total=100)
+        wait_for(lambda: bool(client.get("/api/jobs").json()["jobs"]))
+        (seen,) = client.get("/api/jobs").json()["jobs"]
+        assert (seen["kind"], seen["message"], seen["done"], seen["sketched"]) == (
+            "generate",
+            "Painting",
+            3,
+            None,
+        )
+        picture = f"/api/jobs/{seen['id']}/picture"
+        assert client.get(picture).status_code == 404
+        replace_private(sketch_path(library.folder), b"a picture")
+        job.tell(at_once=True, sketched=10, done=11)
+        wait_for(lambda: client.get(f"/api/jobs/{seen['id']}").json()["job"]["sketched"] == 10)
+        answer = client.get(picture)
+        assert (answer.content, answer.headers["content-type"]) == (b"a picture", "image/webp")
+        job.end("done")
+
+
 def test_one_at_a_time(desk: Serving, children: Children) -> None:
     job = desk.jobs.start("index")
     with pytest.raises(Conflict, match="at work already"):
@@ -146,6 +168,22 @@ def test_a_job_is_cancelled(desk: Serving, children: Children) -> None:
     desk.jobs.cancel(job.id)  # once more does no harm
     with pytest.raises(NotThere):
         desk.jobs.cancel("index-0")
+
+
+def test_a_watcher_outlasts_any_number_of_jobs(
+    desk: Serving, library: SmallLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oko.web.desk.LOOK_AGAIN_S", 0.0)
+    Job(library.folder, "watch").tell(at_once=True, phase="watching")
+    (watcher,) = desk.jobs.all()
+    told = Job(library.folder, "index")
+    told.end("done")
+    values = json.loads(job_path(library.folder, "index").read_text())
+    for pid in range(ENDED_JOBS + 5):
+        job_path(library.folder, "index").write_text(json.dumps({**values, "pid": 10_000_000 + pid}))
+        found = desk.jobs.all()
+        assert (found[0].id, desk.jobs.get(watcher.id)[1]) == (watcher.id, 1), "seen all the time"
+    assert [job.pid for job in found[1:]] == [10_000_000 + pid for pid in range(ENDED_JOBS + 4, 4, -1)]
 
 
 def test_the_watcher_is_shown_and_not_ended(desk: Serving, library: SmallLibrary) -> None:

@@ -13,17 +13,20 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from fastapi import Response
 
 from library.catalog import reading
 from library.config import Config
 from library.models import Registry
 from oko import assemble
-from oko.web import connections
-from oko.web.serving import Serving, serving
+from oko.web import connections, duplicates, photos
+from oko.web.answers import DuplicatesOfPhoto
+from oko.web.serving import QUICK_THREADS, SLOW_THREADS, Serving, serving
 from tests.albums import Album, picture
 from tests.house.source import ROOT
 from tests.oko.small_library import SmallLibrary
 from tests.oko.web.running import Running, running
+from tests.watched import wait_for
 
 CLIENTS = 20
 REQUESTS = 15  # each
@@ -125,6 +128,73 @@ def test_twenty_clients_while_another_process_indexes(
         assert child.wait(300) == 0
         assert [each for client in wrong for each in client] == []
         assert desk.model().searcher.page(None).total == 1 + NEW
+
+
+def asking(server: Running, path: str) -> HTTPConnection:
+    """A request that is on its way."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("GET", path)
+    return connection
+
+
+def healthy(server: Running) -> bool:
+    connection = asking(server, "/api/health")
+    try:
+        return connection.getresponse().status == 200
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("what", ["preview", "duplicates"])
+def test_nothing_is_done_for_those_who_have_gone(
+    desk: Serving, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    going_on, worked = threading.Event(), []
+
+    def work(serving: Serving, *arguments: object) -> Response:
+        worked.append(arguments)
+        assert going_on.wait(60)
+        return Response(b"{}")
+
+    monkeypatch.setattr(photos, "_preview", work)
+    monkeypatch.setattr(duplicates, "_of_photo", lambda *a: work(*a) and DuplicatesOfPhoto(id=1, groups=[]))
+    path = f"/api/photos/1/{what}"
+    with running(desk) as server:
+        first = [asking(server, path) for _ in range(SLOW_THREADS)]
+        wait_for(lambda: len(worked) == SLOW_THREADS)
+        gone = [asking(server, path) for _ in range(10)]
+        patient = asking(server, path)
+        wait_for(lambda: desk.slow.statistics().tasks_waiting == len(gone) + 1)
+        for connection in gone:
+            connection.close()
+        assert healthy(server), "by the time of this answer the server has heard of it"
+        going_on.set()
+        assert patient.getresponse().status == 200
+        wait_for(lambda: desk.slow.statistics().borrowed_tokens == 0)
+        assert len(worked) == SLOW_THREADS + 1
+        for connection in (*first, patient):
+            connection.close()
+
+
+def test_those_who_follow_a_job_keep_nobody_waiting(desk: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    going_on, asked = threading.Event(), threading.Event()
+    job_id, found = "watch-1", desk.jobs.get
+
+    def slow(job_id: str) -> object:
+        asked.set()
+        assert going_on.wait(60)
+        return found(job_id)
+
+    monkeypatch.setattr(desk.jobs, "get", slow)
+    with running(desk) as server:
+        pages = [asking(server, f"/api/jobs/{job_id}/events") for _ in range(3 * QUICK_THREADS)]
+        assert asked.wait(60)
+        wait_for(lambda: desk.following.statistics().tasks_waiting == len(pages) - 1)
+        assert healthy(server)
+        going_on.set()
+        assert {page.getresponse().status for page in pages} == {404}
+        for page in pages:
+            page.close()
 
 
 def test_silent_connections_are_closed(desk: Serving, monkeypatch: pytest.MonkeyPatch) -> None:

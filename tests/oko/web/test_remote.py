@@ -246,6 +246,21 @@ def test_the_file_is_the_owners_alone(server: Running, library: SmallLibrary) ->
         assert (library.folder / found.NAME).stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_a_file_that_others_may_read_is_not_believed(
+    server: Running,
+    search: Search,
+    asked: list[bool],
+    library: SmallLibrary,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (library.folder / found.NAME).chmod(0o640)
+    code, out, _ = search("red", "--all")
+    assert (code, asked) == (0, [False])
+    assert "red.jpg" in out
+    assert "others may read its token" in caplog.text
+
+
 def test_a_server_takes_only_its_own_file_away(tmp_path: Path) -> None:
     found.write(tmp_path, found.Found(1, "http://127.0.0.1:1", "t", "", ""))
     found.remove(tmp_path, 2)

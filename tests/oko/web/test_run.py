@@ -11,22 +11,27 @@ import socket
 import subprocess
 import sys
 import time
+from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO
 
+import psutil
 import pytest
 from PIL import Image
 
+from library.config import Config, LoadedConfig
 from library.errors import LibraryLocked, UsageError
 from oko import exits
+from oko.context import Context
 from oko.jobs import Job, read_job
-from oko.web import found
+from oko.web import connections, found, run
 from oko.web.access import is_loopback
 from oko.web.connections import listen
 from oko.web.run import Options, kept_token, make_policy
+from oko.web.serving import serving
 from tests.house.source import ROOT
 from tests.oko import small_library
 from tests.oko.small_library import SmallLibrary
@@ -196,6 +201,59 @@ def test_the_token_stays_until_a_new_one_is_wanted(tmp_path: Path) -> None:
     assert kept_token(tmp_path, new=True) != token
     if os.name == "posix":
         assert (tmp_path / "server-token").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_a_token_that_others_could_read_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    token = kept_token(tmp_path)
+    (tmp_path / "server-token").chmod(0o644)
+    new = kept_token(tmp_path)
+    assert new != token
+    assert "others could read the token" in caplog.text
+    assert token not in caplog.text
+    assert kept_token(tmp_path) == new
+
+
+Address = namedtuple("Address", "family address")
+
+
+def test_the_addresses_that_are_printed_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {
+        "lo": ["127.0.0.1"],
+        "card": ["::1", "127.7.7.7"],
+    }  # the card's are loopback, too: no test goes further
+    families = {False: socket.AF_INET, True: socket.AF_INET6}
+    found = {name: [Address(families[":" in text], text) for text in each] for name, each in texts.items()}
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: found)
+    monkeypatch.setattr(connections, "_is_public", lambda text: text != "127.0.0.1")
+    with listen("0.0.0.0", 0) as listener:
+        assert connections.reachable(listener) == ["127.7.7.7"], "nobody answers at the other"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_public"),
+    [("192.168.1.5", True), ("2001:db8::1", True), ("127.0.0.1", False), ("::1", False), ("fe80::1%eth0", False),
+     ("169.254.1.1", False)],
+)  # fmt: skip
+def test_what_others_may_reach(text: str, is_public: bool) -> None:
+    assert connections._is_public(text) is is_public
+
+
+def test_a_link_names_no_machine(
+    library: SmallLibrary, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = Context(library.folder, LoadedConfig(Config(), {}), quiet=True, purpose="oko serve")
+    options = Options(host="0.0.0.0")
+    monkeypatch.setattr(run, "reachable", lambda listener: ["192.0.2.1", "2001:db8::1"])
+    with listen("127.0.0.1", 0) as listener, serving(library.folder, Config()) as desk:
+        port = listener.getsockname()[1]
+        run._announce(context, desk, options, (make_policy(library.folder, options, port), listener))
+        monkeypatch.setattr(run, "reachable", lambda listener: [])
+        run._announce(context, desk, options, (make_policy(library.folder, options, port), listener))
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert f"at http://192.0.2.1:{port}/?token=... (the token is in" in first
+    assert second == f"Also at http://[2001:db8::1]:{port}/?token=..."
+    assert f"at http://127.0.0.1:{port}/?token=..." in third, "without a network there is this machine"
 
 
 def test_only_one_server_a_library(library: SmallLibrary) -> None:

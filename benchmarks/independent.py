@@ -9,16 +9,14 @@ on the other four. A caption leaves much out, so what is said to have 50 % may w
 
 from __future__ import annotations
 
-import argparse
 import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.tagging_data import load_album, model_for
+from benchmarks.tagging_data import command_line, load_album, model_for
 from library.prompts import text_classifier
 from library.vocabulary import shipped_vocabulary
 from search.classify import OFFSET, SLOPE, above, null_subjects
@@ -31,12 +29,7 @@ F64 = NDArray[np.float64]
 
 def main() -> int:
     """Run the benchmark; returns the exit code (0 also when the data are absent, which is said)."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", default="builtin")
-    args = parser.parse_args()
+    args = command_line(__doc__).parse_args()
     vocabulary, encoder = shipped_vocabulary(), model_for(args.model)
     album = load_album(args.data, encoder, development=True)
     if album is None:

@@ -16,7 +16,6 @@ On the development photos, which the model has not seen: two numbers, `lower` (u
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -33,7 +32,15 @@ from sklearn.linear_model import LogisticRegression
 
 import search.tag
 from benchmarks.captions import counts
-from benchmarks.tagging_data import F32, Album, load_album, lone_captions, model_for, tag_vectors
+from benchmarks.tagging_data import (
+    F32,
+    Album,
+    command_line,
+    load_album,
+    lone_captions,
+    model_for,
+    tag_vectors,
+)
 from library.vocabulary import (
     RELATIONS,
     SHIPPED,
@@ -73,11 +80,7 @@ F64 = NDArray[np.float64]
 
 def main() -> int:
     """Fit, print, and write with --write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", default="builtin")
+    parser = command_line(__doc__)
     parser.add_argument("--write", action="store_true", help="put everything into the package")
     args = parser.parse_args()
     vocabulary, encoder = shipped_vocabulary(), model_for(args.model)

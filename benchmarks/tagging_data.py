@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import hashlib
 import json
@@ -37,6 +38,14 @@ class Album:
     def truth(self, vocabulary: Vocabulary) -> NDArray[np.bool_]:
         """(photos, tags): which tags the captions name."""
         return truth(self.captions, vocabulary.tags)
+
+
+def command_line(about: str | None) -> argparse.ArgumentParser:
+    """What every benchmark on these photos is told."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--model", default="builtin")
+    return parser
 
 
 def model_for(name: str) -> Encoder:

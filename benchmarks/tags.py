@@ -12,7 +12,6 @@ itself the threshold with the best F1 on these photos.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from dataclasses import replace
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.captions import truth
 from benchmarks.machine import write
 from benchmarks.tag_priors import Trial, fit_on_unseen
-from benchmarks.tagging_data import F32, Album, load_album, model_for, tag_vectors
+from benchmarks.tagging_data import F32, Album, command_line, load_album, model_for, tag_vectors
 from library.vocabulary import Vocabulary, shipped_vocabulary
 from search.learned import Examples, learn
 from search.tag import FITTED, MOST_TAGS, choose, with_implied
@@ -45,11 +44,7 @@ Truth = NDArray[np.bool_]
 
 def main() -> int:
     """Run the benchmark; returns the exit code (0 also when the data are absent, which is said)."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", default="builtin")
+    parser = command_line(__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/tags.json"))
     args = parser.parse_args()
     vocabulary, encoder = shipped_vocabulary(), model_for(args.model)

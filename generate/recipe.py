@@ -19,7 +19,7 @@ from library.errors import UsageError
 
 FORMAT = 1
 
-Optimiser = Literal["adam", "adamw", "adamax", "adagrad", "nadam", "radam", "rmsprop"]
+Optimiser = Literal["adam", "adamw", "adamax", "adagrad", "nadam", "radam", "rmsprop", "adamp", "diffgrad"]
 OPTIMISERS: tuple[Optimiser, ...] = typing.get_args(Optimiser)
 Quality = Literal["draft", "normal", "best"]
 

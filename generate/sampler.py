@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from generate.losses import (
 )
 from generate.perceptors import Perceptor
 from generate.prompts import Prompt, Region, scene_at
-from generate.recipe import Recipe, seed_number
+from generate.recipe import Optimiser, Recipe, seed_number
 from generate.starts import random_codes, start_picture
 from library.errors import UsageError
 
@@ -61,6 +61,25 @@ class Materials:
     mask: Tensor | None = None  # (1, 1, H, W), 1 inside the spot
 
 
+def _optimiser_class(name: Optimiser) -> type[torch.optim.Optimizer]:
+    if name in ("adamp", "diffgrad"):
+        import pytorch_optimizer
+
+        return cast(
+            "type[torch.optim.Optimizer]",
+            pytorch_optimizer.AdamP if name == "adamp" else pytorch_optimizer.DiffGrad,
+        )
+    return {
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "adamax": torch.optim.Adamax,
+        "adagrad": torch.optim.Adagrad,
+        "nadam": torch.optim.NAdam,
+        "radam": torch.optim.RAdam,
+        "rmsprop": torch.optim.RMSprop,
+    }[name]
+
+
 class Painter:
     """One picture being painted. Equal recipes, networks and device give equal pictures, interrupted or not."""
 
@@ -75,7 +94,7 @@ class Painter:
         seed = seed_number(recipe.course.seed)
         self._drawn = torch.Generator().manual_seed(seed)
         self._noise = torch.Generator(easel.device).manual_seed(seed)
-        self._codes = self._start().requires_grad_()
+        self._codes = self._start().contiguous().requires_grad_()
         self._origin = self._codes.detach().clone()
         self._best = self._codes.detach().clone()
         self._optimiser = self._new_optimiser()
@@ -152,16 +171,8 @@ class Painter:
         return self._easel.codes(start_picture(canvas.start, **size, generator=self._drawn))
 
     def _new_optimiser(self) -> torch.optim.Optimizer:
-        kinds: dict[str, Any] = {
-            "adam": torch.optim.Adam,
-            "adamw": torch.optim.AdamW,
-            "adamax": torch.optim.Adamax,
-            "adagrad": torch.optim.Adagrad,
-            "nadam": torch.optim.NAdam,
-            "radam": torch.optim.RAdam,
-            "rmsprop": torch.optim.RMSprop,
-        }
-        optimiser: torch.optim.Optimizer = kinds[self.recipe.course.optimiser]([self._codes], lr=1.0)
+        kind: Any = _optimiser_class(self.recipe.course.optimiser)
+        optimiser: torch.optim.Optimizer = kind([self._codes], lr=1.0)
         return optimiser
 
     # One step

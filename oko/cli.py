@@ -56,13 +56,33 @@ def common_options() -> argparse.ArgumentParser:
         help="library folder (default: OKO_HOME, else your user data folder)",
     )
     group.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings that go before those in the library folder"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings that override those of the library's config.toml",
     )
     group.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
     group.add_argument(
         "-v", "--verbose", action="store_true", help="print what happens inside, and errors in full"
     )
     return common
+
+
+def add_action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    about: str,
+    *,
+    conflict_handler: str = "error",
+) -> argparse.ArgumentParser:
+    """An action of a command; the common options may follow it, too: unset they leave the earlier ones be."""
+    common = common_options()  # new for each: "resolve" takes an option away from all parsers that share it
+    common.add_argument("--json", action="store_true", help="print one JSON object")
+    for option in common._actions:
+        option.default = argparse.SUPPRESS
+    return actions.add_parser(
+        name, help=about, description=about, parents=[common], conflict_handler=conflict_handler
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,8 +11,8 @@ SHEET_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 THUMBNAILS = ("auto", "always", "never")
 
 
-def add_shapes(parser: argparse.ArgumentParser, *, json: str, csv: str, paths: str) -> None:
-    """--json, --csv, --paths, -0, --preview, --thumbnails; the words are their help."""
+def add_output(parser: argparse.ArgumentParser, *, json: str, csv: str, paths: str) -> None:
+    """--json, --csv, --paths, -0, whose help is given, --preview, --thumbnails; and files beside the list."""
     group = parser.add_argument_group("output")
     shape = group.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help=json)
@@ -30,10 +30,6 @@ def add_shapes(parser: argparse.ArgumentParser, *, json: str, csv: str, paths: s
         default="auto",
         help="small photos in the table; auto: in terminals that draw pictures (kitty, iTerm2, sixel)",
     )
-
-
-def add_files(parser: argparse.ArgumentParser) -> None:
-    """--contact-sheet, --copy-to, --link-to: what is written beside the list."""
     group = parser.add_argument_group("files (beside the list)")
     group.add_argument(
         "--contact-sheet",

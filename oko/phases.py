@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from oko.context import Context
-from training.clip import Progress
+from training.run import Progress
 
 
 @contextmanager

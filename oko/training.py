@@ -21,10 +21,11 @@ from oko.context import Context
 from oko.modelling import fetch
 from oko.phases import phase_bar
 from oko.trained import Sheet, say_problems, show, write_curves
-from training.clip import ClipRun, Listeners, Trained, checkpoint_file
+from training.clip import ClipRun, Listeners, Trained
 from training.learner import Teacher
 from training.options import ClipOptions
 from training.photos import Identified, Problem, Split, identify, split, without
+from training.run import checkpoint_file
 from training.sources import LIBRARY, read_all
 from training.towers import copy_text_tower
 

@@ -9,37 +9,22 @@ A run's folder becomes the model:
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from library.clip import ClipModel
 from library.errors import UsageError
-from training import checkpoint
 from training.data import Captions, Order
 from training.examination import Examination, Measured
 from training.export import save_model
-from training.features import FeatureInputs, Inputs, PixelInputs, computed_features
-from training.journal import Journal
+from training.features import Batch, FeatureInputs, Inputs, PixelInputs, computed_features
 from training.learner import Learner, Teacher
 from training.options import ClipOptions
 from training.photos import Photo, Problem, Split
+from training.run import Progress, Run, checkpoint_file
 from training.towers import make_towers
-
-_CHECKPOINT_S = 120.0  # what a kill can cost
-_FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is: `done` of `total` in the phase held-back, features or train; `loss` while it trains."""
-
-    phase: str
-    done: int
-    total: int
-    loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +48,7 @@ class Listeners:
     looked: Callable[[str, Examination], None] = lambda when, examination: None
 
 
-class ClipRun:
+class ClipRun(Run[Learner, Batch]):
     """One run. Make it and `run()`; after an interruption make an equal one and `run(resume=True)`."""
 
     def __init__(
@@ -81,16 +66,11 @@ class ClipRun:
         self._options = options
         self._split = split
         self._listeners = listeners or Listeners()
-        self.folder = folder
-        self._work = folder / "training"
-        self.journal = Journal(self._work / "log.jsonl")
         self.towers = make_towers(
             clip, lock=options.lock, unfreeze=options.unfreeze, loss=options.loss, precision=options.precision
         )
-        self._learner = Learner(self.towers, options, teacher)
-        self._step = 0
+        super().__init__(Learner(self.towers, options, teacher), folder)
         self.examination: Examination | None = None
-        self._problems: dict[str, Problem] = {}
 
     def run(self, *, resume: bool = False) -> Trained:
         """Trains, measures before and after, and saves the model; its folder is complete when this returns.
@@ -150,19 +130,15 @@ class ClipRun:
         return [training[row] for row in kept.rows], FeatureInputs(kept.values)
 
     def _begin(self) -> None:
-        self.journal.begin(
-            **self._identity(),
+        self._begin_log(
             model_name=self.towers.clip.stamp.name,
             held_back=len(self.examination.photos) if self.examination else 0,
             usual_lr=self._learner.lr,
             frozen=[group.name for group in self.towers.frozen],
             trained=[group.name for group in self.towers.trained],
         )
-        for problem in self._problems.values():
-            self.journal.write("problem", name=problem.name, reason=problem.reason)
 
     def _identity(self) -> dict[str, Any]:
-        """What has to be the same for a run to go on: options, model, data."""
         return {
             **self._options.as_json(),
             "model": self.towers.clip.stamp.weights_sha256,
@@ -170,40 +146,13 @@ class ClipRun:
             "total_steps": self.total_steps,
         }
 
-    def _resume(self) -> None:
-        state = checkpoint.load(checkpoint_file(self.folder))
-        was, now = state.get("identity", {}), self._identity()
-        changed = sorted(key for key in now if was.get(key) != now[key])
-        if state.get("format") != _FORMAT or changed:
-            raise UsageError(
-                f"the unfinished run in {self.folder} differs in {', '.join(changed) or 'its format'}",
-                hint="Resume with the same data and options, or begin another run under another name.",
-            )
-        self._learner.restore(state)
-        self._step = state["step"]
-        self.journal.cut(self._step)
+    def _batches(self) -> Iterator[Batch]:
+        return self._inputs.batches(self._order.draw(step) for step in range(self._step, self.total_steps))
 
-    def _save_checkpoint(self) -> None:
-        state = {"format": _FORMAT, "identity": self._identity(), "step": self._step, **self._learner.state()}
-        checkpoint.save(checkpoint_file(self.folder), state)
-
-    def _train(self) -> None:
-        saved = time.monotonic()
-        draws = (self._order.draw(step) for step in range(self._step, self.total_steps))
-        try:
-            for batch in self._inputs.batches(draws):
-                self._note(batch.problems, log=True)
-                loss = self._learner.learn(batch, self._captions, total_steps=self.total_steps)
-                self._step += 1
-                self._log_step(loss)
-                if time.monotonic() - saved > _CHECKPOINT_S:
-                    self._save_checkpoint()
-                    saved = time.monotonic()
-        except BaseException:
-            if self._learner.is_whole:  # else the last checkpoint is the newest sound state
-                self._save_checkpoint()
-            raise
-        self._save_checkpoint()  # what follows can be interrupted, too
+    def _take_step(self, batch: Batch) -> None:
+        loss = self._learner.learn(batch, self._captions, total_steps=self.total_steps)
+        self._step += 1
+        self._log_step(loss)
 
     def _log_step(self, loss: float | None) -> None:
         rate = self._learner.rate(self._step - 1, self.total_steps)
@@ -222,16 +171,5 @@ class ClipRun:
         self._listeners.looked(when, self.examination)
         return measured
 
-    def _note(self, problems: Iterable[Problem], *, log: bool = False) -> None:
-        for problem in problems:
-            if problem.name not in self._problems and log:
-                self.journal.write("problem", step=self._step, name=problem.name, reason=problem.reason)
-            self._problems[problem.name] = problem
-
     def _teller(self, phase: str, total: int) -> Callable[[int], None]:
         return lambda done: self._listeners.told(Progress(phase, done, total))
-
-
-def checkpoint_file(folder: Path) -> Path:
-    """Where the state of an unfinished run of a model's folder is."""
-    return folder / "training" / "checkpoint.pt"

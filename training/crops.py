@@ -22,7 +22,7 @@ from library.records import FileState, display_path
 from library.store import Store
 from training.data import open_photo, threads, view_seed
 from training.photos import Photo, Problem, Source, Split
-from training.sources import LIBRARY, TABLES, Found, read_table
+from training.sources import LIBRARY, TABLES, Found, read_members, read_table
 from training.splits import is_held_out
 
 if TYPE_CHECKING:
@@ -103,17 +103,11 @@ def _read_folder(folder: Path, shards: Sequence[str], found: Found) -> None:
 
 
 def _read_tar(path: Path, found: Found) -> None:
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if member.isfile() and PurePosixPath(member.name).suffix.lower() in _PICTURES:
-                    source = Source(path, member.name, member.offset_data, member.size)
-                    found.photos.append(_bare(source))
-    except tarfile.ReadError as error:
-        reason = f"the archive is damaged or compressed, and was read up to there: {error}"
-        found.problems.append(Problem(display_path(path), reason))
-    except OSError as error:
-        raise UsageError(f"{display_path(path)} cannot be read: {error.strerror or error}") from error
+    def take(_: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        if member.isfile() and PurePosixPath(member.name).suffix.lower() in _PICTURES:
+            found.photos.append(_bare(Source(path, member.name, member.offset_data, member.size)))
+
+    read_members(path, found, take)
 
 
 def _library_pictures(store: Store) -> list[Photo]:

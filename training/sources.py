@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -121,10 +121,20 @@ def read_tar(path: Path, found: Found) -> None:
     """WebDataset's form: members KEY.jpg (or another picture) with KEY.txt or KEY.json, in any order."""
     pictures: dict[str, Source] = {}
     texts: dict[str, dict[str, bytes]] = {}
+    read_members(path, found, lambda tar, member: _sort_member(path, tar, member, pictures, texts))
+    for key, source in pictures.items():
+        _add(found, source, texts.get(key, {}))
+
+
+def read_members(path: Path, found: Found, take: Callable[[tarfile.TarFile, tarfile.TarInfo], None]) -> None:
+    """Gives each member of an archive to `take`, as far as it can be read; the rest is a problem in `found`.
+
+    Raises UsageError for a file that cannot be read at all.
+    """
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
-                _sort_member(path, tar, member, pictures, texts)
+                take(tar, member)
         if not _has_an_end(path):
             found.problems.append(
                 Problem(display_path(path), "the archive is cut off; what it has was taken")
@@ -134,8 +144,6 @@ def read_tar(path: Path, found: Found) -> None:
         found.problems.append(Problem(display_path(path), reason))
     except OSError as error:
         raise UsageError(f"{display_path(path)} cannot be read: {error.strerror or error}") from error
-    for key, source in pictures.items():
-        _add(found, source, texts.get(key, {}))
 
 
 def _has_an_end(path: Path) -> bool:

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,14 @@ from generate.vqgan import VQGAN
 from library.errors import ModelError, UsageError
 from library.weights import write_atomically
 from training import checkpoint
-from training.clip import Progress, checkpoint_file
-from training.crops import CropOrder
-from training.journal import Journal
+from training.crops import CropOrder, Crops
 from training.photos import Problem, Split
+from training.run import Progress, Run, checkpoint_file
 from training.vqgan_learner import VQGANLearner
 from training.vqgan_losses import Features
 from training.vqgan_options import VQGANOptions
 from training.vqgan_reconstruction import HeldOut, Reconstructed
 
-_CHECKPOINT_S = 120.0  # what a kill can cost
-_FORMAT = 1
 _GLANCE, _ALL = 48, 1_000_000  # pictures that are measured on as it goes, and at the end
 SHEET_FILE = "reconstructions.png"
 
@@ -52,7 +48,7 @@ class TrainedVQGAN:
     problems: list[Problem]
 
 
-class VQGANRun:
+class VQGANRun(Run[VQGANLearner, Crops]):
     """One run. Make it and `run()`; after an interruption make an equal one and `run(resume=True)`."""
 
     def __init__(
@@ -72,17 +68,12 @@ class VQGANRun:
         self._options = options
         self._split = split
         self._told = told
-        self.folder = folder
-        self._work = folder / "training"
-        self.journal = Journal(self._work / "log.jsonl")
         self._model = model
         self._start = _digest(model)
-        self._learner = VQGANLearner(model, features, options)
+        super().__init__(VQGANLearner(model, features, options), folder)
         self._features = features.names if features else []
         self._order = CropOrder(split.training, batch=options.batch, crop=options.crop, seed=options.seed)
         self._held_out: HeldOut | None = None
-        self._step = 0
-        self._problems: dict[str, Problem] = {}
 
     def run(self, *, resume: bool = False) -> TrainedVQGAN:
         """Trains, measures as it goes, and saves the network; its folder is complete when this returns.
@@ -97,7 +88,12 @@ class VQGANRun:
         if resume and checkpoint_file(self.folder).exists():
             self._resume()
         else:
-            self._begin()
+            self._begin_log(
+                network=self._model.config.as_json(),
+                features=self._features,
+                held_back=len(self._held_out) if self._held_out else 0,
+                is_bf16=self._learner.use_bf16,
+            )
         self._train()
         self._learner.finish()
         measured = self._measure(self.folder / SHEET_FILE, most=_ALL)
@@ -107,19 +103,7 @@ class VQGANRun:
         photos = len(self._split.training)
         return TrainedVQGAN(self.folder, measured, photos, self._step, list(self._problems.values()))
 
-    def _begin(self) -> None:
-        self.journal.begin(
-            **self._identity(),
-            network=self._model.config.as_json(),
-            features=self._features,
-            held_back=len(self._held_out) if self._held_out else 0,
-            is_bf16=self._learner.use_bf16,
-        )
-        for problem in self._problems.values():
-            self.journal.write("problem", name=problem.name, reason=problem.reason)
-
     def _identity(self) -> dict[str, Any]:
-        """What has to be the same for a run to go on: options, network, pictures."""
         names = "\n".join(repr(photo.source) for photo in self._split.training)
         return {
             **self._options.as_json(),
@@ -127,46 +111,15 @@ class VQGANRun:
             "pictures": hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest(),
         }
 
-    def _resume(self) -> None:
-        state = checkpoint.load(checkpoint_file(self.folder))
-        was, now = state.get("identity", {}), self._identity()
-        changed = sorted(key for key in now if was.get(key) != now[key])
-        if state.get("format") != _FORMAT or changed:
-            raise UsageError(
-                f"the unfinished run in {self.folder} differs in {', '.join(changed) or 'its format'}",
-                hint="Resume with the same pictures and options, or begin another run under another name.",
-            )
-        self._learner.restore(state)
-        self._step = state["step"]
-        self.journal.cut(self._step)
+    def _batches(self) -> Iterator[Crops]:
+        return self._order.batches(iter(range(self._step, self._options.steps)))
 
-    def _save_checkpoint(self) -> None:
-        state = {"format": _FORMAT, "identity": self._identity(), "step": self._step, **self._learner.state()}
-        checkpoint.save(checkpoint_file(self.folder), state)
-
-    def _train(self) -> None:
-        saved = time.monotonic()
-        try:
-            for crops in self._order.batches(iter(range(self._step, self._options.steps))):
-                self._note(crops.problems, log=True)
-                losses = self._learner.learn(crops)
-                self._step += 1
-                facts = dataclasses.asdict(losses) if losses else {"loss": None}
-                self.journal.write("step", step=self._step, lr=self._learner.rate(self._step - 1), **facts)
-                self._told(
-                    Progress("train", self._step, self._options.steps, losses.loss if losses else None)
-                )
-                self._measure_now_and_then()
-                if time.monotonic() - saved > _CHECKPOINT_S:
-                    self._save_checkpoint()
-                    saved = time.monotonic()
-        except BaseException:
-            if self._learner.is_whole:  # else the last checkpoint is the newest sound state
-                self._save_checkpoint()
-            raise
-        self._save_checkpoint()  # what follows can be interrupted, too
-
-    def _measure_now_and_then(self) -> None:
+    def _take_step(self, batch: Crops) -> None:
+        losses = self._learner.learn(batch)
+        self._step += 1
+        facts = dataclasses.asdict(losses) if losses else {"loss": None}
+        self.journal.write("step", step=self._step, lr=self._learner.rate(self._step - 1), **facts)
+        self._told(Progress("train", self._step, self._options.steps, losses.loss if losses else None))
         if self._step % self._options.measure_every == 0 and self._step < self._options.steps:
             with self._learner.averaged():
                 self._measure(self._work / f"step-{self._step:06}.png", most=_GLANCE)
@@ -179,12 +132,6 @@ class VQGANRun:
         title = f"Step {self._step:,}: PSNR {measured.psnr_db:.1f} dB, perplexity {measured.perplexity:,.0f}"
         self._held_out.write_sheet(self._model, sheet, title=title)
         return measured
-
-    def _note(self, problems: Iterable[Problem], *, log: bool = False) -> None:
-        for problem in problems:
-            if problem.name not in self._problems and log:
-                self.journal.write("problem", step=self._step, name=problem.name, reason=problem.reason)
-            self._problems[problem.name] = problem
 
 
 def save_vqgan(model: VQGAN, folder: Path, *, measured: Reconstructed | None = None, steps: int = 0) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -93,12 +94,12 @@ class VQGANLearner:
         self._update(self._optimiser, step)
         if self._is_judged(step):
             judging = self._judge(images, made.detach(), step)
-            losses = _with(losses, judging=judging)
+            losses = replace(losses, judging=judging)
         if self._average is not None:
             self._average.update(self.tensors)
         if self.keeper is not None:
             self.keeper.note(z, quantized.indices, random)
-            losses = _with(losses, restarted=self._tend_codebook(step, random))
+            losses = replace(losses, restarted=self._tend_codebook(step, random))
         self.is_whole = True
         return losses
 
@@ -110,9 +111,18 @@ class VQGANLearner:
         share = (step - warmup) / max(1, total - warmup)
         return self._options.lr * (_LEAST_RATE + (1 - _LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * share)))
 
-    def averaged(self) -> Averaged:
-        """The model with its averaged weights, while the `with` block lasts."""
-        return Averaged(self.tensors, self._average)
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The model has its averaged weights while the `with` block lasts."""
+        if self._average is None:
+            yield
+            return
+        kept = snapshot(self.tensors)
+        put(self.tensors, self._average.values)
+        try:
+            yield
+        finally:
+            put(self.tensors, kept)
 
     def finish(self) -> None:
         """Leaves the averaged weights in the model."""
@@ -264,29 +274,6 @@ class VQGANLearner:
                     moments[name][rows] = 0
             if self._average is not None:
                 self._average.values[_CODEBOOK][rows] = places
-
-
-class Averaged:
-    """Swaps averaged weights in and out."""
-
-    def __init__(self, tensors: Mapping[str, torch.nn.Parameter], average: MovingAverage | None) -> None:
-        self._tensors = tensors
-        self._average = average
-
-    def __enter__(self) -> None:
-        if self._average is not None:
-            self._kept = snapshot(self._tensors)
-            put(self._tensors, self._average.values)
-
-    def __exit__(self, *error: object) -> None:
-        if self._average is not None:
-            put(self._tensors, self._kept)
-
-
-def _with(losses: Losses, **changes: Any) -> Losses:
-    from dataclasses import replace
-
-    return replace(losses, **changes)
 
 
 def _norms_in_float32(model: torch.nn.Module) -> None:

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from oko import exits
+from oko.commands.index_ import positive
 from oko.context import Context
-from oko.output import add_files, add_shapes, check_files
+from oko.output import add_output, check_files
 
 KINDS = ("exact", "near", "similar")
 
@@ -43,22 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="similar: the least cosine of two vectors, 0.8 to 1 (default: 0.93)",
     )
     parser.add_argument(
-        "-k", "--top", type=_count, metavar="N", help="only the N groups that take most space"
+        "-k", "--top", type=positive, metavar="N", help="only the N groups that take most space"
     )
-    add_shapes(
+    add_output(
         parser,
         json="print one JSON object",
         csv="comma-separated values with a header, a line a file",
         paths="paths of the redundant files only",
     )
-    add_files(parser)
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from oko import exits
-from oko.commands.index_ import positive
+from oko.commands.index_ import add_machine_options, positive
 from oko.context import Context
 
 
@@ -26,16 +26,22 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         "prompt",
         nargs="*",
         metavar="PROMPT",
-        help='what it shows: words, several with weights and stops ("a | b:0.5 | c:-1"), scenes of a story '
-        '("morning ^ night")',
+        help="what to paint, in words; several wishes, each with a weight, below 0 for what is unwanted "
+        '("a lake | oil painting:0.5 | people:-1"); scenes of a story ("morning ^ night")',
     )
-    group = parser.add_argument_group("more wishes (each FILE or QUERY may end in :WEIGHT or :WEIGHT:STOP)")
+    group = parser.add_argument_group(
+        "more wishes (with weights, too: --image cat.jpg:0.5; all of it: docs/painting.md)"
+    )
     for flag, metavar, about in (
-        ("--image", "FILE", "what the picture in a file shows (repeatable)"),
-        ("--like", "QUERY", "what your photos that answer a search show (repeatable)"),
-        ("--noise-prompt", "SEED", "a random direction: the same words, another picture (repeatable)"),
-        ("--spot", "PROMPTS", "only what is inside the mask"),
-        ("--spot-off", "PROMPTS", "only what is outside the mask"),
+        ("--image", "FILE", "like what this picture shows (repeatable)"),
+        ("--like", "QUERY", "like those of your own photos that answer this search (repeatable)"),
+        (
+            "--noise-prompt",
+            "SEED",
+            "a random direction, so that the same words give another picture (repeatable)",
+        ),
+        ("--spot", "PROMPTS", "what to paint inside the mask only"),
+        ("--spot-off", "PROMPTS", "what to paint outside the mask only"),
     ):
         group.add_argument(flag, action="append", metavar=metavar, help=about)
     group.add_argument(
@@ -45,10 +51,13 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         "--mask",
         type=Path,
         metavar="FILE",
-        help="a picture, white inside the spot (default: a disc in the middle)",
+        help="a picture that is white where --spot holds (default: a disc in the middle)",
     )
     group.add_argument(
-        "--story-every", type=positive, metavar="N", help="steps a scene (default: equal shares)"
+        "--story-every",
+        type=positive,
+        metavar="N",
+        help="steps for each scene of a story (default: equal shares)",
     )
 
 
@@ -56,13 +65,18 @@ def _add_canvas(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--quality",
         choices=("draft", "normal", "best"),
-        help="steps, cutouts and size at once (default: normal)",
+        help="steps, cutouts and size at once: 100 steps for 192 x 192 pixels, 300 for 256, or 500 for 384 "
+        "(default: normal)",
     )
-    group.add_argument("--size", metavar="WxH", help="in pixels, rounded to what the VQGAN can paint")
+    group.add_argument(
+        "--size",
+        metavar="WxH",
+        help="in pixels, rounded to what the network can paint (default: by --quality)",
+    )
     group.add_argument(
         "--aspect",
         metavar="NAME",
-        help="square, wide, tall, or such as 3:2, as large as the quality's square",
+        help="instead of --size: square, wide, tall, or such as 3:2",
     )
     group.add_argument(
         "--start",
@@ -73,18 +87,21 @@ def _add_canvas(group: argparse._ArgumentGroup) -> None:
         "--start-image", type=Path, metavar="FILE", help="start from this picture, in its shape"
     )
     group.add_argument(
-        "--keep", type=float, metavar="WEIGHT", help="pull back to the start, such as 1 (default: 0)"
+        "--keep",
+        type=float,
+        metavar="WEIGHT",
+        help="how strongly to stay near the start, such as 1 (default: 0)",
     )
     group.add_argument(
         "--keep-decay",
         type=float,
         metavar="RATE",
-        help="that pull is divided by 1 + 2 x RATE x step (default: 1; 0 keeps it)",
+        help="how fast --keep lets go: it is divided by 1 + 2 x RATE x step (default: 1; 0: never)",
     )
 
 
 def _add_course(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--steps", type=positive, metavar="N", help="how many (default: by quality)")
+    group.add_argument("--steps", type=positive, metavar="N", help="how many (default: by --quality)")
     group.add_argument(
         "--seed",
         metavar="TEXT",
@@ -92,31 +109,36 @@ def _add_course(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--optimiser",
-        choices=("adam", "adamw", "adamax", "adagrad", "nadam", "radam", "rmsprop"),
-        help="(default: adam)",
+        choices=("adam", "adamw", "adamax", "adagrad", "nadam", "radam", "rmsprop", "adamp", "diffgrad"),
+        help="how a step follows the gradient (default: adam)",
     )
     group.add_argument(
         "--learning-rate",
         type=float,
         metavar="RATE",
-        help="in standard deviations of the codebook (default: 0.1)",
+        help="how far a step goes, in standard deviations of the codebook (default: 0.1)",
     )
     group.add_argument(
         "--drops",
         metavar="LIST",
-        help="parts of the course after which the rate is a tenth (default: 0.75); none",
+        help="after which parts of the run the rate falls to a tenth, such as 0.5,0.75, or none (default: 0.75)",
     )
-    group.add_argument("--early-stop", type=positive, metavar="N", help="end after N steps without gain")
     group.add_argument(
-        "--cutouts", type=positive, metavar="N", help="views CLIP gets in each step (default: by quality)"
+        "--early-stop", type=positive, metavar="N", help="end after N steps in which it got no better"
+    )
+    group.add_argument(
+        "--cutouts",
+        type=positive,
+        metavar="N",
+        help="how many random views of the picture are judged in each step (default: by --quality)",
     )
     group.add_argument(
         "--cutout-kind",
         choices=("crops", "pooled"),
-        help="parts and whole views, or only the whole (default: crops)",
+        help="crops: parts of the picture and all of it; pooled: all of it (default: crops)",
     )
     group.add_argument(
-        "--cut-power", type=float, metavar="P", help="below 1 larger parts, above 1 smaller ones (default: 1)"
+        "--cut-power", type=float, metavar="P", help="larger parts below 1, smaller ones above (default: 1)"
     )
 
 
@@ -147,8 +169,10 @@ def _add_film(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--fps", type=positive, default=15, metavar="N", help="frames a second at most (default: 15)"
     )
-    group.add_argument("--zoom", type=float, metavar="FACTOR", help="come nearer, such as 1.02 (default: 1)")
-    group.add_argument("--pan", metavar="X,Y", help="move the view by so many pixels")
+    group.add_argument(
+        "--zoom", type=float, metavar="FACTOR", help="come nearer with each move, such as 1.02 (default: 1)"
+    )
+    group.add_argument("--pan", metavar="X,Y", help="shift the view by so many pixels with each move")
     group.add_argument(
         "--move-every",
         type=positive,
@@ -159,7 +183,11 @@ def _add_film(group: argparse._ArgumentGroup) -> None:
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help=".png (default: named after the prompt)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the picture, a .png (default: named after the prompt)",
     )
     group.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     group.add_argument(
@@ -167,15 +195,17 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         dest="source",
         type=Path,
         metavar="FILE.png",
-        help="repeat a picture by the recipe in its file",
+        help="paint this picture again, by the recipe in it, but for what other options say",
     )
-    group.add_argument("--resume", action="store_true", help="go on with the interrupted picture of -o")
+    group.add_argument(
+        "--resume", action="store_true", help="go on with the picture of -o, which was interrupted"
+    )
     group.add_argument(
         "--save-every",
         type=positive,
         default=50,
         metavar="N",
-        help="steps between two writings of the picture so far (default: 50)",
+        help="write the picture so far every N steps (default: 50)",
     )
     group.add_argument(
         "--no-recipe",
@@ -183,24 +213,25 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         help="leave prompts, names of files and settings out of the picture's file",
     )
     group.add_argument(
-        "--add", action="store_true", help="put it into the library, with the tag generated, too"
+        "--add", action="store_true", help="put it into the library, too, with the tag generated"
     )
     group.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--vqgan", metavar="NAME", help="the network that paints (default: builtin)")
+    group.add_argument(
+        "--vqgan", metavar="NAME", help="the network that paints (oko models list; default: builtin)"
+    )
     group.add_argument(
         "--clip",
         action="append",
         metavar="NAME",
-        help="the model that judges; several judge together (repeatable; default: builtin)",
+        help="the model that says how well the picture fits; several decide together (repeatable; default: builtin)",
     )
     group.add_argument(
         "--memory", type=float, metavar="GB", help="stay within so much memory (default: what is free)"
     )
-    group.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="where it runs")
-    group.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="number format")
+    add_machine_options(group)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

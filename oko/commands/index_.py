@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from oko import exits
@@ -57,9 +58,24 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="NAME", help="the model (oko models list); default: the library's own"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="where it runs")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="its number format")
+    add_machine_options(parser)
     parser.add_argument("--batch-size", type=int, metavar="N", help="photos per step of the model")
+
+
+def add_machine_options(
+    options: argparse._ActionsContainer, *, formats: Sequence[str] = ("auto", "fp32", "bf16", "fp16")
+) -> None:
+    """Where models run, and in which number format."""
+    options.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="where the model runs; auto: on a GPU if there is one",
+    )
+    options.add_argument(
+        "--precision",
+        choices=formats,
+        help="the model's number format; auto: the quickest of the same quality",
+    )
 
 
 def positive(text: str) -> int:

@@ -7,30 +7,28 @@ from pathlib import Path
 
 from library.errors import UsageError
 from oko import exits
+from oko.commands.index_ import add_machine_options
 from oko.context import Context
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes: an action of its own, `list` when none is named."""
+    from oko.cli import add_action
+
     parser.add_argument("--json", action="store_true", help="with list and use: print one JSON object")
     parser.set_defaults(action="list")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    shared = _shared_options()
-    _action(actions, "list", "show every model", shared)
-    _add_add_options(actions)
-    remove = _action(actions, "remove", "forget a name that was added; the file stays", shared)
+    add_action(actions, "list", "show every model")
+    about = "give a local checkpoint of a CLIP or a VQGAN a name"
+    # --config, a settings file elsewhere, is the network's here, and gives way.
+    _add_add_options(add_action(actions, "add", about, conflict_handler="resolve"))
+    remove = add_action(actions, "remove", "forget a name that was added; the file stays")
     remove.add_argument("name", metavar="NAME", help="the name")
-    use = _action(actions, "use", "download a model, embed all photos with it, then search with it", shared)
+    use = add_action(actions, "use", "download a model, embed all photos with it, then search with it")
     _add_use_options(use)
 
 
-def _add_add_options(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    about = "give a local checkpoint of a CLIP or a VQGAN a name"
-    # --config, a settings file elsewhere, is the network's here: it gives way, in common options of its own, as
-    # argparse takes it away from all that share them.
-    add = actions.add_parser(
-        "add", help=about, description=about, parents=[_shared_options()], conflict_handler="resolve"
-    )
+def _add_add_options(add: argparse.ArgumentParser) -> None:
     add.add_argument("name", metavar="NAME", help="what to call it")
     add.add_argument(
         "file",
@@ -60,29 +58,8 @@ def _add_use_options(use: argparse.ArgumentParser) -> None:
     use.add_argument(
         "--nice", action="store_true", help="run gently in the background: low priority, one core"
     )
-    use.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="where it runs")
-    use.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="its number format")
+    add_machine_options(use)
     use.add_argument("--batch-size", type=int, metavar="N", help="photos per step of the model")
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    about: str,
-    shared: argparse.ArgumentParser,
-) -> argparse.ArgumentParser:
-    return actions.add_parser(name, help=about, description=about, parents=[shared])
-
-
-def _shared_options() -> argparse.ArgumentParser:
-    """The common options once more, so that they may also follow the action; unset they leave the earlier ones be."""
-    from oko.cli import common_options
-
-    common = common_options()
-    common.add_argument("--json", action="store_true", help="print one JSON object")
-    for option in common._actions:
-        option.default = argparse.SUPPRESS
-    return common
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

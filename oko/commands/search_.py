@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from oko.commands.index_ import add_model_options
 from oko.context import Context
-from oko.output import add_files, add_shapes, check_files
+from oko.output import add_output, check_files
 from search.filters import FILTERS
 
 if TYPE_CHECKING:
@@ -41,13 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-k", "--top", type=int, metavar="N", help="how many results (default: the setting `top`, 20)"
     )
-    add_shapes(
+    add_output(
         parser,
         json="one JSON array of objects",
         csv="comma-separated values with a header",
         paths="paths only",
     )
-    add_files(parser)
     add_model_options(parser)
 
 
@@ -57,15 +56,19 @@ def add_question(parser: argparse.ArgumentParser) -> None:
         "query",
         nargs="*",
         metavar="QUERY",
-        help="words; + more; - unwanted; filters such as tag:dog date:2023 (all of it: docs/search.md)",
+        help="words (beach + sunset - people) and filters (tag:dog date:2023); all of it: docs/search.md",
     )
     parser.add_argument(
-        "--all", action="store_true", help="also what lies below the relevance line (setting `relevance`)"
+        "--all",
+        action="store_true",
+        help="also the weak matches, below the relevance line (setting `relevance`)",
     )
     parser.add_argument(
         "--offset", type=_not_negative, default=0, metavar="N", help="leave out the first N results"
     )
-    parser.add_argument("--sort", choices=ORDERS, help="default: relevance; without words: newest")
+    parser.add_argument(
+        "--sort", choices=ORDERS, help="the order (default: relevance; without words: newest)"
+    )
     add_filters(parser)
 
 
@@ -103,7 +106,7 @@ def _minus(word: str) -> str:
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """Which photos may answer; applied before the ranking."""
     group = parser.add_argument_group(
-        "filters (applied before the ranking: N results come back whenever N photos match)"
+        "filters (which photos may answer; most can be words of the query, too: date:2023 has:gps)"
     )
     group.add_argument(
         "--in",
@@ -112,10 +115,10 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="DIR",
-        help="only photos below this folder",
+        help="only photos below this folder (repeatable)",
     )
     group.add_argument("--after", metavar="DATE", help="taken on or after 2023, 2023-07 or 2023-07-14")
-    group.add_argument("--before", metavar="DATE", help="taken on or before")
+    group.add_argument("--before", metavar="DATE", help="taken on or before that date")
     group.add_argument("--camera", metavar="TEXT", help="camera or lens contains this")
     group.add_argument(
         "--tag", dest="tags", action="append", default=[], metavar="NAME", help="has this tag (repeatable)"
@@ -129,7 +132,9 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
             action="append",
             default=[],
             metavar="VALUE",
-            help=f"{kind.help}: {', '.join(kind.choices) or kind.example}",
+            help=f"{', '.join(kind.choices)}: {kind.help}"
+            if kind.choices
+            else f"{kind.help}, such as {kind.example}",
         )
     group.add_argument(
         "--missing", action="store_true", help="also photos that are not on disk at the moment"

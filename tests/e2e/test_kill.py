@@ -83,7 +83,7 @@ class Victim:
         return sum(map(int, self.log.read_text().split()))
 
 
-def kills(base: Path, count: int, *, pictures: int, batch: int, delay_s: float, most_s: float) -> None:
+def check_kills(base: Path, count: int, *, pictures: int, batch: int, delay_s: float, most_s: float) -> None:
     victim = Victim(Album(base), batch, delay_s, random.Random(20_240_601))
     for n in range(pictures):
         victim.put(f"{n:03}.png")
@@ -109,12 +109,12 @@ def kills(base: Path, count: int, *, pictures: int, batch: int, delay_s: float, 
 
 
 def test_ten_kills(tmp_path: Path) -> None:
-    kills(tmp_path, 10, pictures=500, batch=8, delay_s=0.02, most_s=0.15)
+    check_kills(tmp_path, 10, pictures=500, batch=8, delay_s=0.02, most_s=0.15)
 
 
 @pytest.mark.slow
 def test_a_hundred_kills(tmp_path: Path) -> None:
-    kills(tmp_path, 100, pictures=500, batch=2, delay_s=0.01, most_s=0.04)
+    check_kills(tmp_path, 100, pictures=500, batch=2, delay_s=0.01, most_s=0.04)
 
 
 def test_killed_while_the_index_is_written(tmp_path: Path) -> None:

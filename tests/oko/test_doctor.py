@@ -76,7 +76,8 @@ def test_sound_library(library: SmallLibrary, capsys: pytest.CaptureFixture[str]
 def test_saved_index_that_is_cut_off(library: SmallLibrary, capsys: pytest.CaptureFixture[str]) -> None:
     path = library.folder / "vectors-1.faiss"
     path.write_bytes(path.read_bytes()[:-3])
-    mends(library, capsys, "index_torn", 3)
+    assert "is cut off" in mends(library, capsys, "index_torn", 3)["sentence"]
+    assert searchable(library) == 3
 
 
 def test_saved_index_with_damage_inside(library: SmallLibrary, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +113,7 @@ def test_index_of_another_library(
 ) -> None:
     other = make(tmp_path / "other", monkeypatch)
     shutil.copy(other.folder / "vectors-1.faiss", library.folder / "vectors-1.faiss")
-    mends(library, capsys, "index_foreign", 3)
+    assert "another library" in mends(library, capsys, "index_foreign", 3)["sentence"]
 
 
 @pytest.mark.parametrize("fault", ["value", "lacking", "stranger"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -16,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from generate.recipe import OPTIMISERS, Recipe
+from generate.recipe import OPTIMISERS, QUALITIES, Recipe
 from generate.sampler import Step
 from generate.starts import STARTS
 from oko import painting, recipes
@@ -294,3 +295,7 @@ def test_the_parser_offers_what_the_painter_knows() -> None:
     assert tuple(choices["optimiser"] or ()) == OPTIMISERS
     assert {*(choices["start"] or ()), "image"} == set(STARTS)
     assert Recipe(scenes=()).course.optimiser == OPTIMISERS[0]
+    about = next(action.help or "" for action in parser._actions if action.dest == "quality")
+    assert re.findall(r"\d+", about.replace("192 x 192", "192")) == [
+        str(number) for steps, _, side_px in QUALITIES.values() for number in (steps, side_px)
+    ]

@@ -12,7 +12,7 @@ from library.models import Registry
 from library.presets import ModelSpec
 from oko.cli import main
 from tests.training import shapes
-from training.clip import checkpoint_file
+from training.run import checkpoint_file
 
 QUICK = ["--lock", "none", "--batch", "48", "--precision", "fp32", "--lr", "2e-3", "--teacher", "none"]
 

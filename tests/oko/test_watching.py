@@ -87,12 +87,12 @@ class Session:
         """Wait until there are so many photos with a vector, each of them tagged."""
         wait_for(lambda: self.counts() == (photos, 0), f"{photos} photos, not {self.counts()}")
 
-    def counts(self) -> tuple[int, int]:
-        """(photos with a vector, those of them that were never tagged)."""
+    def counts(self, model: str = "one") -> tuple[int, int]:
+        """(photos with a vector of a model, those of them that were never tagged)."""
         store = Store.open(self.library.folder)
         try:
             with store.catalog.reading() as c:
-                number = reading.model_id(c, self.library.encoders["one"].stamp) or 0
+                number = reading.model_id(c, self.library.encoders[model].stamp) or 0
                 return tagging.vector_state(c, number)[0], tagging.never_tagged_count(c, number)
         finally:
             store.close()
@@ -144,6 +144,7 @@ def test_tags_that_cannot_be_written_lose_no_photo(session: Session, monkeypatch
             wait_for(lambda: "without tags: the disk is full" in str(session.job().get("trouble")))
         session.until_tagged(4)
         wait_for(lambda: session.job().get("trouble") is None)
+    assert session.counts() == (4, 0)
 
 
 def encoding(session: Session, monkeypatch: pytest.MonkeyPatch, before: Callable[[], None]) -> None:
@@ -201,6 +202,7 @@ def test_settings_that_cannot_be_used_change_nothing(session: Session, wrong: di
         session.until_tagged(4)
         session.reload(include=["*.jpg"])
         wait_for(lambda: session.job().get("trouble") is None)
+    assert session.counts() == (4, 0)
 
 
 def test_another_model_is_taken_up(session: Session) -> None:
@@ -208,6 +210,7 @@ def test_another_model_is_taken_up(session: Session) -> None:
         session.reload(model="two")
         wait_for(lambda: session.library.encoders["two"].embedded >= 3)
         wait_for(session.is_idle)
+    assert session.counts("two") == (3, 0)
 
 
 def test_a_reload_during_a_reload_counts(session: Session) -> None:
@@ -224,7 +227,8 @@ def test_a_reload_during_a_reload_counts(session: Session) -> None:
     session.context = context  # type: ignore[method-assign]
     with session.running():
         session.reload(include=["*.jpg"])
-        wait_for(lambda: session.reread == 3)
+        wait_for(lambda: session.reread >= 3)
+    assert session.reread == 3, "each reload is answered once"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no such signal")

@@ -14,10 +14,11 @@ from library.errors import ModelError, UsageError
 from library.presets import ModelSpec
 from library.weights import CONFIG_FILE
 from tests.training.shapes import VOCABULARY, divided, loaded
-from training.clip import ClipRun, Listeners, Progress, checkpoint_file
+from training.clip import ClipRun, Listeners
 from training.learner import Teacher
 from training.options import ClipOptions
 from training.photos import Photo, Source, Split
+from training.run import Progress, checkpoint_file
 from training.towers import copy_text_tower
 
 torch = pytest.importorskip("torch")
@@ -114,7 +115,7 @@ def test_a_kill_without_warning_leaves_the_last_checkpoint(
     options = dataclasses.replace(PLAIN, steps=8)
     wanted = run_of(tiny, split, tmp_path / "whole", options)
     wanted.run()
-    monkeypatch.setattr("training.clip._CHECKPOINT_S", 0.0)  # after every step
+    monkeypatch.setattr("training.run.CHECKPOINT_S", 0.0)  # after every step
     clip = loaded(tiny)
     first = ClipRun(clip, split, options, tmp_path / "b", listeners=interrupted_at(5))
     # As after a kill: nothing is written on the way out, and the step in flight is lost.

@@ -40,6 +40,14 @@ def test_pictures_are_found_with_and_without_captions(data: Path) -> None:
     assert only[0].source.read().startswith(b"\x89PNG")
 
 
+def test_an_archive_that_is_cut_off_is_a_problem(tmp_path: Path) -> None:
+    archive = shapes.tar_of(tmp_path / "a.tar", 5)
+    archive.write_bytes(archive.read_bytes()[:7000])  # within the fourth picture, of 2,048 bytes with its text
+    found = read_pictures([str(archive)])
+    assert 0 < len(found.photos) < 5
+    assert [problem.name for problem in found.problems] == [str(archive)]
+
+
 @pytest.mark.parametrize("place", ["none", "library", "a.txt"])
 def test_places_that_hold_none(place: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")

@@ -15,9 +15,9 @@ from generate.vqgan import VQGAN, VQGANConfig
 from library.errors import ModelError, UsageError
 from library.presets import ModelSpec
 from tests.training import shapes
-from training.clip import Progress, checkpoint_file
 from training.crops import read_pictures
 from training.photos import Split, identify, split
+from training.run import Progress, checkpoint_file
 from training.vqgan import SHEET_FILE, TrainedVQGAN, VQGANRun, save_vqgan
 from training.vqgan_losses import Features
 from training.vqgan_options import VQGANOptions

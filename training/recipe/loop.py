@@ -16,9 +16,9 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from library.errors import ModelError
 from training import checkpoint
 from training.average import Tensors, put, snapshot
-from training.clip import Progress
 from training.journal import Journal
 from training.recipe.workshop import Workshop
+from training.run import Progress
 
 _CHECKPOINT_S = 120.0  # what a kill can cost
 _MEASUREMENTS = 8  # in a run, evenly spread, the last step's among them

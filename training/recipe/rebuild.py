@@ -16,7 +16,6 @@ import torch
 from library.clip import ClipModel, blank_clip
 from library.weights import WEIGHTS_FILES, write_atomically
 from training.average import Tensors
-from training.clip import Progress
 from training.journal import Journal
 from training.photos import Problem
 from training.recipe import distil, head, joint, result, starts, tail
@@ -31,6 +30,7 @@ from training.recipe.texttower import encode_texts, text_tensors, text_vectors
 from training.recipe.vocabulary import learn_merges, vocabulary_texts, write_blank
 from training.recipe.wordnet import FOLDER as WORDNET
 from training.recipe.workshop import Workshop, key_of
+from training.run import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training import checkpoint
-from training.clip import Progress
+from training.run import Progress
 
 FORMAT = 1  # raised when the code of a step changes what it makes
 Told = Callable[[Progress], None]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.training.recipe import small_world
-from training.clip import Progress
 from training.recipe.rebuild import Places, Rebuild, Rebuilt
+from training.run import Progress
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from library.presets import ModelSpec
 from library.weights import CONFIG_FILE, WEIGHTS_FILES
 from tests.training.recipe.conftest import Done
 from tests.training.recipe.small_world import SETTINGS, elsewhere
-from training.clip import Progress
 from training.journal import Journal
 from training.recipe.rebuild import Places, Rebuild, is_finished
 from training.recipe.vocabulary import VOCABULARY
+from training.run import Progress
 
 torch = pytest.importorskip("torch")
 

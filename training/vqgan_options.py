@@ -114,7 +114,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "builtin": Recipe(
         network=_SMALL,
-        options=VQGANOptions(),
+        options=VQGANOptions(steps=8000),
         # The shards whose pictures the built-in CLIP was made from, too: the others have no clear licence.
         shards=("flickr8k", "coco_human", "coco_vqa", "caltech101"),
         about="the network inside the package",

@@ -53,11 +53,12 @@ def test_wheel_holds_the_default_settings(wheel: zipfile.ZipFile) -> None:
 
 
 def test_wheel_holds_the_builtin_weights(wheel: zipfile.ZipFile) -> None:
-    weights = [
-        info for info in wheel.infolist() if Path(info.filename).match("library/builtin/*.safetensors")
-    ]
-    assert weights
-    assert all(info.file_size > 1_000_000 for info in weights), "a pointer instead of the weights?"
+    for folder in ("library", "generate"):
+        weights = [
+            info for info in wheel.infolist() if Path(info.filename).match(f"{folder}/builtin/*.safetensors")
+        ]
+        assert weights
+        assert all(info.file_size > 1_000_000 for info in weights), "a pointer instead of the weights?"
 
 
 def test_wheel_brings_the_command(wheel: zipfile.ZipFile) -> None:

@@ -42,7 +42,9 @@ def test_pictures_are_found_with_and_without_captions(data: Path) -> None:
 
 def test_an_archive_that_is_cut_off_is_a_problem(tmp_path: Path) -> None:
     archive = shapes.tar_of(tmp_path / "a.tar", 5)
-    archive.write_bytes(archive.read_bytes()[:7000])  # within the fourth picture, of 2,048 bytes with its text
+    archive.write_bytes(
+        archive.read_bytes()[:7000]
+    )  # within the fourth picture, of 2,048 bytes with its text
     found = read_pictures([str(archive)])
     assert 0 < len(found.photos) < 5
     assert [problem.name for problem in found.problems] == [str(archive)]

@@ -48,7 +48,7 @@ export class LibraryPanel {
     const label = running ? `Library: ${DOING[job.kind] ?? "working"}${percent}` : "Library";
     button.title = label;
     button.setAttribute("aria-label", label);
-    for (const id of ["index-now", "tag-now"]) byId(id).disabled = running;
+    for (const id of ["index-now", "tag-now"]) byId(id).disabled = running && job.kind !== "generate";
     show(byId("job"), Boolean(job));
     if (job) this.#drawJob(job, share);
   }

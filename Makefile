@@ -55,12 +55,19 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "No virtual environment could be made (on Debian and Ubuntu: install python3-venv)." >&2; exit 1; }
 
+# pip keeps what it downloaded beside what it unpacks until it is done.
+NEEDED_GB := 10
+
 define say_install
 @if ls $(VENV)/.installed-* >/dev/null 2>&1; then \
   echo "Bringing the installation in $(VENV) up to date."; \
 else \
   echo "Installing oko into $(VENV), once. PyTorch is most of it: several GB to download, about 6 GB on disk;"; \
   echo "two to ten minutes on an ordinary line, and nothing is printed meanwhile."; \
+  $(BIN)/python -c 'import os, shutil, tempfile; \
+  disks = {os.stat(folder).st_dev: folder for folder in (tempfile.gettempdir(), os.getcwd())}; \
+  [print(f"The disk of {folder} has {free / 1e9:.1f} GB free; installing needs up to $(NEEDED_GB) GB for a moment.") \
+  for folder in disks.values() if (free := shutil.disk_usage(folder).free) < $(NEEDED_GB) * 1e9]' >&2; \
 fi
 endef
 

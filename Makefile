@@ -8,7 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 PYTEST := $(BIN)/python -m pytest -q --durations=10
-BENCHMARKS := recall index diagnose
+BENCHMARKS := recall index pipeline memory rescan first_answer million diagnose
+# rclip's program and the folder with weights for both, to be measured beside it: make bench RCLIP=... PEER=...
+RCLIP ?=
+PEER ?=
+BESIDE_RCLIP := index rescan first_answer
 
 # What is installed; each contains the one before it.
 DEMO := $(VENV)/.installed-demo
@@ -39,7 +43,9 @@ format: $(DEV) ## rewrite the code in the one format, sort imports, mend what li
 	@$(BIN)/ruff format .
 
 bench: $(TEST) ## run every benchmark (long; ratios against a reference, JSON in benchmarks/results)
-	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done; \
+	for name in $(if $(RCLIP),$(BESIDE_RCLIP)); do echo "== $$name, beside rclip"; \
+	$(BIN)/python -m benchmarks.$$name --rclip $(RCLIP) --peer $(PEER); done
 
 soak: $(TEST) ## run the slow tests: kills in the middle of writing, 20,000 files, a watcher over minutes (long)
 	@$(PYTEST) -s -m slow --run-slow -o faulthandler_timeout=7200

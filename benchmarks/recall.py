@@ -104,7 +104,7 @@ def both_ways(view: View, library: Any, pairs: Sequence[tuple[int, str]]) -> dic
     """Recall from the vectors, both ways, and through index and search; and how often both give the same ten."""
     rows, captions = zip(*pairs, strict=True)
     texts = view.texts(captions)
-    judge = Judge(view.texts(null_texts()), view.photos)
+    judge = Judge(view.texts(null_texts()), view.photos, len(view.photos))
     expected = top(np.stack([judge.direction(text) for text in texts]), view.photos, max(KS))
     hits, same, started = dict.fromkeys(KS, 0), 0.0, time.perf_counter()
     progress = track(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from benchmarks.machine import describe, write
 from benchmarks.relevance_data import TRAINED_ON, Data, Scene
 from benchmarks.tagging_data import model_for
 from search import relevance
-from search.relevance import BEST, Judge, null_texts
+from search.relevance import PLACES, Judge, null_texts
 from search.subjects import SUBJECTS
 
 F32 = NDArray[np.float32]
@@ -35,34 +34,30 @@ LINES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 EMPTY_SHARES = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 SIZES = (1, 3, 10, 30, 100, 300)
 TOP = 10
-LOOKED_AT = 20  # of each query's photos, when constants are fitted
+EMPTY = 0.82  # of the absent queries of the photos that constants are fitted on
 GOALS = {"absent_empty": 0.85, "captions_keep": 0.80}
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """Queries over photos: what they are ranked by, and how sure it is that there is an answer."""
-
-    scores: F32  # (q, n)
-    sureness: F64  # (q,)
-    unit: float
-    allowance: float
-
-    def relevance(self) -> F64:
-        """(q, n), 0 to 1."""
-        fall = (self.scores.max(axis=1, keepdims=True) - self.scores) / self.unit
-        sure = relevance.SURENESS * self.sureness[:, None] + relevance.BIAS + self.allowance
-        logits = sure - relevance.FALL * fall
-        return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float64)
+def directions(judge: Judge, queries: F32) -> F32:
+    """What photos are ranked by, for each of the queries (q, D): (q, D)."""
+    return np.stack([judge.direction(query) for query in queries])
 
 
-def ranked(judge: Judge, queries: F32, photos: F32) -> Ranked:
-    """All queries (q, D) over all photos (n, D), as `search.rank` does it for one."""
-    directions = np.stack([judge.direction(query) for query in queries])
-    scores = directions @ photos.T
-    best = np.argsort(-scores, axis=1)[:, :BEST]
-    sureness = [judge.sureness(query, photos[rows]) for query, rows in zip(queries, best, strict=True)]
-    return Ranked(scores, np.array(sureness), judge.unit, judge.allowance)
+def in_places(scores: F32) -> NDArray[np.int64]:
+    """The photos that are looked at for each query, of its scores (q, n): (q, p)."""
+    order = np.argsort(-scores, axis=1)
+    return order[:, PLACES[scores.shape[1] > PLACES]]
+
+
+def relevances(judge: Judge, queries: F32, photos: F32) -> F64:
+    """Of all queries (q, D) and photos (n, D), as `search.rank` has it for one: (q, n), 0 to 1."""
+    found = np.zeros((len(queries), len(photos)))
+    scores = directions(judge, queries) @ photos.T
+    for row, places in enumerate(in_places(scores)):
+        judgement = judge.judge(queries[row], photos[places])
+        assert judgement is not None, "only a query of nothing that is wanted has none"
+        found[row] = judgement.of(scores[row])
+    return found
 
 
 def in_top(scores: F32, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -77,12 +72,12 @@ def in_top(scores: F32, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
 def measure(data: Data, scene: Scene) -> dict[str, Any]:
     """Every figure of one model."""
     nulls = data.texts(null_texts())
-    judge = Judge(nulls, scene.photos)
-    absent = ranked(judge, scene.absent, scene.photos).relevance().max(axis=1)
-    answers = ranked(judge, scene.captions, scene.photos).relevance()
+    judge = Judge(nulls, scene.photos, len(scene.photos))
+    absent = relevances(judge, scene.absent, scene.photos).max(axis=1)
+    answers = relevances(judge, scene.captions, scene.photos)
     exact = in_top(scene.captions @ scene.photos.T, scene.rows)
     own = np.take_along_axis(answers, scene.rows[:, None], axis=1)[exact, 0]
-    names = ranked(judge, scene.names, scene.photos).relevance()
+    names = relevances(judge, scene.names, scene.photos)
     curve = [_at(line, absent, own, answers, names, scene) for line in LINES]
     above = [(float(value), name) for value, name in zip(absent, scene.absent_names, strict=True)]
     return {
@@ -138,7 +133,7 @@ def _languages(data: Data, judge: Judge, scene: Scene) -> dict[str, float]:
     found = {}
     for language, (rows, queries) in data.in_languages().items():
         exact = in_top(queries @ scene.photos.T, rows)
-        answers = ranked(judge, queries, scene.photos).relevance()
+        answers = relevances(judge, queries, scene.photos)
         found[language] = float(np.mean(np.take_along_axis(answers, rows[:, None], axis=1)[exact] >= 0.5))
     return found
 
@@ -149,13 +144,13 @@ def _of_size(nulls: F32, scene: Scene, size: int) -> dict[str, float]:
     for _ in range(max(3, min(40, 1000 // size))):
         chosen = np.sort(random.choice(len(scene.photos), size, replace=False))
         photos = scene.photos[chosen]
-        judge = Judge(nulls, photos)
-        empty.append(np.mean(ranked(judge, scene.absent, photos).relevance().max(axis=1) < 0.5))
+        judge = Judge(nulls, photos, len(photos))
+        empty.append(np.mean(relevances(judge, scene.absent, photos).max(axis=1) < 0.5))
         there = scene.has[:, chosen].any(axis=1)
-        named += list(ranked(judge, scene.names[there], photos).relevance().max(axis=1) >= 0.5)
+        named += list(relevances(judge, scene.names[there], photos).max(axis=1) >= 0.5)
         mine = np.flatnonzero(np.isin(scene.rows, chosen))[:100]
         rows = np.searchsorted(chosen, scene.rows[mine])
-        answers = ranked(judge, scene.captions[mine], photos).relevance()
+        answers = relevances(judge, scene.captions[mine], photos)
         exact = in_top(scene.captions[mine] @ photos.T, rows)
         keep.append(np.mean(np.take_along_axis(answers, rows[:, None], axis=1)[exact] >= 0.5))
     return {
@@ -199,7 +194,7 @@ def _absent_sentences(data: Data, judge: Judge, scene: Scene) -> dict[str, float
     found = {}
     for form in forms:
         queries = data.texts([form.format(name) for name in scene.absent_names])
-        answers = ranked(judge, queries, scene.photos).relevance().max(axis=1)
+        answers = relevances(judge, queries, scene.photos).max(axis=1)
         found[form] = float(np.mean(answers < 0.5))
     return found
 
@@ -208,52 +203,62 @@ def _absent_sentences(data: Data, judge: Judge, scene: Scene) -> dict[str, float
 
 
 def fit(data: Data) -> tuple[float, float, float]:
-    """SURENESS, FALL and BIAS by logistic regression; each scene and each kind of query weighs the same."""
+    """SURENESS, DEPTH and BIAS: the first two by logistic regression, in which each scene and each kind of query weighs
+    the same; then BIAS so that EMPTY of the absent queries come back empty, in the mean over the scenes."""
     nulls = data.texts(null_texts())
-    rows, answers, weights = [], [], []
+    rows, answers, weights, empty = [], [], [], []
     for scene in data.fitting():
-        judge = Judge(nulls, scene.photos)
+        judge = Judge(nulls, scene.photos, len(scene.photos))
+        absent = _features(judge, scene.absent, scene.photos)
+        empty.append((absent, judge.allowance))
         for features, right in _examples(judge, scene, trained_on=scene.name == TRAINED_ON):
             rows.append(features)
             answers.append(right)
             weights.append(np.full(len(right), 1 / max(len(right), 1)))
-    design = np.concatenate(rows)
+    design, allowance = np.concatenate(rows)[:, :2], np.concatenate(rows)[:, 2]
     found = logistic(
-        np.column_stack([design, np.ones(len(design))]), np.concatenate(answers), np.concatenate(weights)
+        np.column_stack([design, np.ones(len(design))]),
+        np.concatenate(answers),
+        np.concatenate(weights),
+        known=allowance,
     )
-    return float(found[0]), -float(found[1]), float(found[2])
+    highest = [(absent[..., :2] @ found[:2] + allowance).max(axis=1) for absent, allowance in empty]
+    return float(found[0]), float(found[1]), -float(np.mean([np.quantile(each, EMPTY) for each in highest]))
+
+
+def _features(judge: Judge, queries: F32, photos: F32) -> F64:
+    """(q, p, 3): how far each query stands out, the logarithm of the place, and what the library's size adds."""
+    columns = in_places(directions(judge, queries) @ photos.T)
+    z = np.stack(
+        [judge.standing_out(query, photos[each]) for query, each in zip(queries, columns, strict=True)]
+    )
+    depth = np.log(PLACES[: z.shape[1]] + 1.0)
+    return np.stack([z, np.broadcast_to(depth, z.shape), np.full(z.shape, judge.allowance)], axis=2)
 
 
 def _examples(judge: Judge, scene: Scene, *, trained_on: bool) -> list[tuple[F64, F64]]:
-    """((m, 2) of sureness and fall, (m,) whether the photo is an answer) of captions, names and what is absent."""
+    """((m, 3) as `_features`, (m,) whether the photo is an answer) of captions, names and what is absent."""
     found = []
     if not trained_on:
-        queries = ranked(judge, scene.captions, scene.photos)
-        exact = in_top(queries.scores, scene.rows)
-        features = _features(queries, scene.rows[:, None])[exact]
-        found.append((features.reshape(-1, 2), np.ones(int(exact.sum()))))
-    queries = ranked(judge, scene.names, scene.photos)
-    best = np.argsort(-queries.scores, axis=1)[:, :LOOKED_AT]
-    has, may = (np.take_along_axis(each, best, axis=1) for each in (scene.has, scene.may_have))
-    found.append((_features(queries, best)[has | ~may], has[has | ~may].astype(float)))
-    queries = ranked(judge, scene.absent, scene.photos)
-    features = _features(queries, np.argmax(queries.scores, axis=1)[:, None])
-    found.append((features.reshape(-1, 2), np.zeros(len(features))))
+        scores = directions(judge, scene.captions) @ scene.photos.T
+        place = (scores > np.take_along_axis(scores, scene.rows[:, None], axis=1)).sum(axis=1)
+        exact = np.flatnonzero(place < TOP)  # the places of these are all looked at
+        features = _features(judge, scene.captions[exact], scene.photos)[np.arange(len(exact)), place[exact]]
+        found.append((features, np.ones(len(exact))))
+    features = _features(judge, scene.names, scene.photos)
+    columns = in_places(directions(judge, scene.names) @ scene.photos.T)
+    has, may = (np.take_along_axis(each, columns, axis=1) for each in (scene.has, scene.may_have))
+    found.append((features[has | ~may], has[has | ~may].astype(float)))
+    features = _features(judge, scene.absent, scene.photos)[:, 0]
+    found.append((features, np.zeros(len(features))))
     return found
 
 
-def _features(queries: Ranked, columns: NDArray[np.int64]) -> F64:
-    best = queries.scores.max(axis=1, keepdims=True)
-    fall = (best - np.take_along_axis(queries.scores, columns, axis=1)) / queries.unit
-    sureness = np.broadcast_to(queries.sureness[:, None], fall.shape)
-    return np.stack([sureness, fall], axis=2).astype(np.float64)
-
-
-def logistic(design: F64, answers: F64, weights: F64, steps: int = 50) -> F64:
-    """The weighted maximum of likelihood (p,), by Newton's method, for (m, p) features."""
+def logistic(design: F64, answers: F64, weights: F64, *, known: F64, steps: int = 50) -> F64:
+    """The weighted maximum of likelihood (p,), by Newton's method, for (m, p) features and a known part (m,)."""
     at = np.zeros(design.shape[1])
     for _ in range(steps):
-        chances = 0.5 * (1 + np.tanh(0.5 * (design @ at)))
+        chances = 0.5 * (1 + np.tanh(0.5 * (design @ at + known)))
         curvature = (design.T * (weights * chances * (1 - chances))) @ design
         at = at + np.linalg.solve(
             curvature + 1e-9 * np.eye(len(at)), design.T @ (weights * (answers - chances))
@@ -273,9 +278,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"skipped: there are no development photos in {args.data} (--data names the folder)")
         return 0
     if args.fit:
-        sureness, fall, bias = fit(data)
-        print(f"SURENESS, FALL, BIAS = {sureness:.2f}, {fall:.2f}, {bias:.2f}")
-        relevance.SURENESS, relevance.FALL, relevance.BIAS = sureness, fall, bias
+        sureness, depth, bias = fit(data)
+        print(f"SURENESS, DEPTH, BIAS = {sureness:.2f}, {depth:.2f}, {bias:.2f}")
+        relevance.SURENESS, relevance.DEPTH, relevance.BIAS = sureness, depth, bias
     figures = measure(data, scene)
     show(figures)
     write(args.out, {"model": args.model, "photos": len(scene.photos), **figures})

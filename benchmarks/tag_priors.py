@@ -65,6 +65,10 @@ PARTS = 4
 # as good without; another model with these relations had a precision of 0.485 at a recall of 0.5 with 0.5 of it and
 # 0.422 without (0.456 without relations). The more of it, the more people are seen in photos of things.
 OWN = 0.2
+# The thresholds of common tags are drawn up and those of rare ones down, about their mean, to this part of the slope:
+# "person" is then suggested for 0.7 % of photos of things and not 1.8 %, and at equal recall
+# precision stays within 0.01.
+FLATTER = 0.8
 DRAWN = 30  # so many photos with a tag count as much as the general rule
 # A tag that no caption names is expected on this part of all photos; counts as much as so many photos.
 RARE, RARE_WEIGHT = 0.002, 5_000
@@ -133,7 +137,8 @@ def fit_on_known(
         (np.round(weights * 1000) / 1000).astype(np.float32),
     )
     tags = tuple(replace(tag, share=float(s)) for tag, s in zip(vocabulary.tags, shares, strict=True))
-    rule = replace(FITTED, base=base, slope=slope, own_base=own_base, own_slope=own_slope)
+    base += (1 - FLATTER) * slope * np.mean([rarity(float(share)) for share in shares[told]])
+    rule = replace(FITTED, base=base, slope=FLATTER * slope, own_base=own_base, own_slope=own_slope)
     return replace(vocabulary, tags=tags, related=related), rule
 
 

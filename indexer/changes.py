@@ -69,15 +69,20 @@ def compare(
     """
     found = Changes()
     at = {row.path: row for row in rows}
-    places = {(row.inode, row.size_bytes, row.mtime_ns): row.path for row in at.values() if row.inode}
+    places: dict[tuple[int, int, int], bytes] | None = None
     found.known = sum(row.state != FileState.MISSING for row in at.values())
     owner: dict[bytes, bytes] = {}
     seen: set[bytes] = set()
     for stamp in stamps:
         seen.add(stamp.path)
-        owner.update(dict.fromkeys(stamp.companions, stamp.path))
-        place = places.get((stamp.inode, stamp.size_bytes, stamp.mtime_ns), stamp.path)
-        _sort(found, stamp, at.get(stamp.path), retry=retry, was_elsewhere=place != stamp.path)
+        if stamp.companions:
+            owner.update(dict.fromkeys(stamp.companions, stamp.path))
+        row, was_elsewhere = at.get(stamp.path), False
+        if row is not None and row.inode != stamp.inode:
+            places = _places(at.values()) if places is None else places
+            place = places.get((stamp.inode, stamp.size_bytes, stamp.mtime_ns), stamp.path)
+            was_elsewhere = place != stamp.path
+        _sort(found, stamp, row, retry=retry, was_elsewhere=was_elsewhere)
     found.companions = len(owner)
     found.absorbed = {path: main for path, main in owner.items() if path in at}
     gone = [row for path, row in at.items() if path not in seen and path not in owner]
@@ -87,6 +92,11 @@ def compare(
         if row.state != FileState.MISSING and row.id not in moved:
             _sort_gone(found, row.id, passed_over(row.path))
     return found
+
+
+def _places(rows: Iterable[FileRow]) -> dict[tuple[int, int, int], bytes]:
+    """Where the catalog saw each inode, with its size and time."""
+    return {(row.inode, row.size_bytes, row.mtime_ns): row.path for row in rows if row.inode}
 
 
 def _sort_gone(found: Changes, row_id: int, why: PassedOver | None) -> None:

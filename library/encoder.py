@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from library.devices import choose_device, choose_precision
 from library.errors import ModelError, OutOfMemory
+from library.lanes import Lanes
 from library.presets import ModelSpec
 from library.records import ModelStamp
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from library.clip import ClipModel
+    from library.textual import TextualModel
+
+log = logging.getLogger(__name__)
 
 F32 = NDArray[np.float32]
 _Result = TypeVar("_Result")
@@ -30,6 +35,9 @@ TEXT_BATCH = 256  # texts a step: a vocabulary of thousands of labels must not n
 # Cosine to the full decoding, built-in model, 40 real photos of 1 to 16 megapixels: least 0.998 at factor 2
 # (mean 0.9994), 0.985 at factor 1; 36 small photos enlarged and with noise added: least 0.990 at factor 2.
 DRAFT_FACTOR = 2
+# Texts for which torch is not loaded; for more it is, as there may be a GPU. On a processor the recorded model is
+# faster for any number: it computes the tokens that a text has, torch all that it could have.
+FEW_TEXTS = 1_000
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
 
 
@@ -76,14 +84,21 @@ class Encoder(Protocol):
 class ClipEncoder:
     """An `Encoder` on a CLIP that is loaded at first use, once, and released by `close`.
 
+    `find_words` gives the model as it was recorded, if it was: facts and a few texts then load nothing else.
+
     Every method and property may raise what loading raises: UnknownModel, ModelUnavailable,
     WeightsInvalid, ConfigError (device or precision). Used after `close`, it loads again.
     """
 
-    def __init__(self, load: Callable[[], ClipModel]) -> None:
+    def __init__(
+        self, load: Callable[[], ClipModel], find_words: Callable[[], TextualModel | None] | None = None
+    ) -> None:
         self._load = load
+        self._find_words = find_words
         self._lock = threading.Lock()
         self._model: ClipModel | None = None
+        self._lanes = Lanes()
+        self._words: TextualModel | None = None
 
     @property
     def clip(self) -> ClipModel:
@@ -94,7 +109,20 @@ class ClipEncoder:
                 model = self._model
                 if model is None:
                     model = self._model = self._load()
+                    self._words = None  # perhaps there is a record only now
         return model
+
+    @property
+    def words(self) -> TextualModel | None:
+        """The model as it was recorded, for texts without torch; None when there is no sound record."""
+        words = self._words
+        if words is None and self._find_words is not None:
+            words = self._words = self._find_words()
+        return words
+
+    @property
+    def _facts(self) -> ClipModel | TextualModel:
+        return self._model or self.words or self.clip
 
     @property
     def loaded(self) -> bool:
@@ -104,22 +132,22 @@ class ClipEncoder:
     @property
     def stamp(self) -> ModelStamp:
         """Which model this is."""
-        return self.clip.stamp
+        return self._facts.stamp
 
     @property
     def logit_scale(self) -> float:
         """The factor on cosines, already out of its logarithm."""
-        return self.clip.logit_scale
+        return self._facts.logit_scale
 
     @property
     def logit_bias(self) -> float | None:
         """SigLIP's bias, or None."""
-        return self.clip.logit_bias
+        return self._facts.logit_bias
 
     @property
     def min_side_px(self) -> int:
         """Twice the tower's input side: see DRAFT_FACTOR."""
-        return DRAFT_FACTOR * self.clip.image_size
+        return DRAFT_FACTOR * self._facts.image_size
 
     def prepare(self, image: Image.Image) -> F32:
         """RGB picture -> (3, H, W) float32, C-contiguous. No shared state: call it from decoding threads."""
@@ -138,16 +166,24 @@ class ClipEncoder:
             return np.zeros((0, clip.stamp.dim), np.float32)
         with _inference(f"{len(batch)} photos"):
             pixels = torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32))
-            pixels = pixels.to(clip.device, clip.image_dtype)
-            vectors = _call(clip.module, "encode_image", pixels)  # (N, D)
+
+            def encode(part: torch.Tensor) -> F32:
+                return _call(clip.module, "encode_image", part.to(clip.device, clip.image_dtype))
+
+            on_processor = clip.device == "cpu"
+            vectors = self._lanes.run(encode, pixels) if on_processor else encode(pixels)  # (N, D)
         return _unit(vectors, clip.stamp.name)
 
     def encode_texts(self, texts: list[str]) -> F32:
         """N texts -> (N, D) float32, L2 norm 1, in steps of at most TEXT_BATCH texts.
 
         A text longer than the context length (77 tokens for most models, 32 for builtin) is cut there.
+        Without torch where that is as good: see FEW_TEXTS.
         Raises ModelUnavailable when the tokenizer cannot be had, OutOfMemory, ModelError.
         """
+        vectors = self._without_torch(texts)
+        if vectors is not None:
+            return vectors
         clip = self.clip
         parts = [np.zeros((0, clip.stamp.dim), np.float32)]
         for start in range(0, len(texts), TEXT_BATCH):
@@ -157,10 +193,26 @@ class ClipEncoder:
             parts.append(_unit(vectors, clip.stamp.name))
         return np.concatenate(parts)
 
+    def _without_torch(self, texts: list[str]) -> F32 | None:
+        """The vectors, from the recorded model; None where torch has to do it, or does it sooner."""
+        model = self._model
+        if model.device != "cpu" if model is not None else len(texts) > FEW_TEXTS:
+            return None
+        words = self.words
+        if words is None:
+            return None
+        try:
+            return _unit(words.encode_texts(texts), words.stamp.name)
+        except ModelError as error:
+            log.debug("torch is asked: %s", error)
+            self._find_words = self._words = None
+            return None
+
     def close(self) -> None:
         """Releases the model; harmless when it was never loaded."""
         with self._lock:
-            self._model = None
+            self._model = self._words = None
+        self._lanes.close()
 
 
 def load_encoder(
@@ -173,12 +225,25 @@ def load_encoder(
 
     def load() -> ClipModel:
         from library.clip import load_clip
+        from library.packed import pack
+        from library.textual_export import remember
 
         chosen = choose_device(device)
         number_format = choose_precision(precision, chosen)
-        return load_clip(spec, device=chosen, precision=number_format, inference=True, cache_dir=cache_dir)
+        model = load_clip(spec, device=chosen, precision=number_format, inference=True, cache_dir=cache_dir)
+        if chosen == "cpu":  # not in load_clip: painting needs the way back through the tower
+            pack(cast("torch.nn.Module", model.module.visual))
+        remember(spec, model, cache_dir)
+        return model
 
-    return ClipEncoder(load)
+    def find_words() -> TextualModel | None:
+        from library.textual import recorded
+
+        return recorded(spec, cache_dir)
+
+    # Another device or number format is for torch to check, and to use.
+    is_usual = device in ("auto", "cpu") and precision in ("auto", "fp32", "bf16")
+    return ClipEncoder(load, find_words if is_usual else None)
 
 
 @contextmanager

@@ -11,23 +11,43 @@ from pathlib import Path
 
 import numpy as np
 
-from library.catalog import Catalog, Connection, reading
+from library.catalog import Catalog, Connection, checks, reading
 from library.catalog.batch import Written
-from library.vectors import TEMPORARY_SUFFIX, FlatIndex, IndexStamp, VectorIndex, read_stamp
+from library.vectors import (
+    TEMPORARY_SUFFIX,
+    FlatIndex,
+    IndexStamp,
+    InvertedIndex,
+    VectorIndex,
+    read_index,
+    read_stamp,
+)
+from library.vectors.inverting import Coarse, Known, write_inverted
 
 log = logging.getLogger(__name__)
 
 # A reader that had to catch up by more vectors than this saves the index for the next one.
 SAVE_AFTER = 2_000
-# A temporary index file older than this is nobody's any more: the largest is written within seconds.
-STALE_AFTER_S = 600
+# A temporary index file older than this is nobody's any more: a million vectors take two minutes.
+STALE_AFTER_S = 3_600
+# Of a library with more numbers (photos times dimensions) search is no longer exact: looking at all of them takes
+# longer than 10 ms from here on (50,000 photos of 512 numbers, two cores).
+EXACT_UP_TO = 25_600_000
+# An inverted index is exact again below this share of that, so that a library at the border does not go to and fro.
+EXACT_AGAIN = 0.8
+# A larger share of changes than this, and the file of an inverted index is made anew; fewer are caught up with.
+CHANGED_SHARE = 0.02
+# With so many times the vectors that its centroids were made for, they are made anew, too.
+GROWN = 2.0
+# Texts that the library remembers, asked as trials of an inverted index.
+TRIAL_TEXTS = 2_000
 
 
 @dataclass(slots=True)
 class _Loaded:
     """One model's index in memory, and which state of the catalog it reflects. -1: none, nothing."""
 
-    index: FlatIndex
+    index: FlatIndex | InvertedIndex
     revision: int = -1
     saved_revision: int = -1
     checked: bool = False  # against the number of vectors in the catalog, at `revision`
@@ -85,29 +105,46 @@ class Indexes:
             loaded.revision, loaded.checked = written.revision + bool(written.removed), False
 
     def save(self, model_id: int, dim: int) -> None:
-        """Bring the cached index of a model up to date on disk; quick when it is already."""
+        """Bring the cached index of a model up to date on disk; quick when it is already.
+
+        For writers alone: that of a large library is inverted here, which takes minutes for a million photos, and then
+        only when so much has changed that catching up with it would be felt.
+        """
+        if self._is_large(model_id, dim):
+            self._save_inverted(model_id, dim)
+            return
         if model_id not in self._loaded and self.is_saved(model_id, dim):
             return
         self.get(model_id, dim)
-        self._save(model_id)
+        self._save_flat(model_id)
 
     def save_all(self) -> None:
         """Save what is only in memory, as far as that is possible."""
-        for model_id in self._loaded:
-            self._save(model_id)
+        for model_id, loaded in list(self._loaded.items()):
+            self.save(model_id, loaded.index.dim)
 
     def replace(self, model_id: int, dim: int) -> None:
         """Save the index as the catalog is now; the old file does not survive a failure to do so."""
-        self.get(model_id, dim)
-        self.path(model_id).unlink(missing_ok=True)
-        self._loaded[model_id].saved_revision = -1
-        self._save(model_id)
+        path, is_large = self.path(model_id), self._is_large(model_id, dim)
+        known = self._trained(model_id, dim) if is_large else (None, 0)
+        if not is_large:
+            self.get(model_id, dim)
+        path.unlink(missing_ok=True)
+        if is_large:
+            self._invert(model_id, dim, *known)
+        else:
+            self._loaded[model_id].saved_revision = -1
+            self._save_flat(model_id)
 
     def rebuild(self, model_id: int, dim: int) -> bool:
         """Make the cached index of a model anew from the catalog; returns whether it could be saved."""
         with self._lock:
-            self._loaded[model_id] = _Loaded(FlatIndex(dim))
-            self.save(model_id, dim)
+            if self._is_large(model_id, dim):
+                self._invert(model_id, dim)
+            else:
+                self._loaded[model_id] = _Loaded(FlatIndex(dim))
+                self.get(model_id, dim)
+                self._save_flat(model_id)
             return self.is_saved(model_id, dim)
 
     def is_saved(self, model_id: int, dim: int) -> bool:
@@ -125,7 +162,7 @@ class Indexes:
             library_id, newest = reading.get_meta(c, "library_id"), reading.revision(c)
         path = self.path(model_id)
         try:
-            index, stamp = FlatIndex.read(path)
+            index, stamp = read_index(path)
         except FileNotFoundError:
             return _Loaded(FlatIndex(dim))
         except (ValueError, OSError) as e:
@@ -156,16 +193,22 @@ class Indexes:
                 added = _add_all(c, loaded.index, model_id, -1)
         loaded.revision, loaded.checked = newest, True
         if added > SAVE_AFTER or loaded.saved_revision < 0:
-            self._save(model_id)
+            self._save_flat(model_id)
 
-    def _save(self, model_id: int) -> None:
+    def _save_flat(self, model_id: int) -> None:
+        """Save an index that is exact; an inverted one becomes so if its library has become small."""
         with self._lock:
             loaded = self._loaded[model_id]
+            index = loaded.index
+            if isinstance(index, InvertedIndex):
+                if len(index) * index.dim > EXACT_AGAIN * EXACT_UP_TO:
+                    return
+                index = _flattened(index)
+                loaded = self._loaded[model_id] = _Loaded(index, loaded.revision)
             if loaded.saved_revision == loaded.revision:
                 return
             with self.catalog.reading() as c:
                 library_id = reading.get_meta(c, "library_id") or ""
-            index = loaded.index
             stamp = IndexStamp(library_id, model_id, index.dim, loaded.revision, len(index))
             try:
                 index.write(self.path(model_id), stamp)
@@ -173,6 +216,68 @@ class Indexes:
             except OSError as e:
                 # Only a cache: the next opening makes it anew from the catalog.
                 log.warning("the vector index could not be saved (%s); the next search makes it anew", e)
+
+    # Inverted indexes
+
+    def _is_large(self, model_id: int, dim: int) -> bool:
+        with self.catalog.reading() as c:
+            return reading.embedding_count(c, model_id) * dim > EXACT_UP_TO
+
+    def _save_inverted(self, model_id: int, dim: int) -> None:
+        with self.catalog.reading() as c:
+            library_id = reading.get_meta(c, "library_id")
+            count = reading.embedding_count(c, model_id)
+            path = self.path(model_id)
+            try:
+                saved = read_stamp(path) if _belongs(path, library_id, reading.revision(c)) else None
+            except OSError:
+                saved = None
+            is_inverted = saved is not None and saved.recall is not None and saved.dim == dim
+            if is_inverted and saved is not None:
+                changes = checks.changes_since(c, model_id, saved.revision)
+                if changes <= CHANGED_SHARE * count:
+                    return
+        known = self._trained(model_id, dim) if is_inverted else (None, 0)
+        if known[1] * GROWN < count:
+            known = (None, 0)
+        self._invert(model_id, dim, *known)
+
+    def _trained(self, model_id: int, dim: int) -> tuple[Coarse | None, int]:
+        """The lists of the saved index with the number of vectors they were made for, if there are any."""
+        try:
+            index, _ = read_index(self.path(model_id))
+        except (OSError, ValueError):
+            return None, 0
+        if not isinstance(index, InvertedIndex) or index.dim != dim:
+            return None, 0
+        axes, centroids = index.coarse
+        return (np.array(axes), np.array(centroids)), index.trained_on
+
+    def _invert(self, model_id: int, dim: int, coarse: Coarse | None = None, trained_on: int = 0) -> None:
+        """Make the file of an inverted index from the catalog, and take it for what was in memory."""
+        path = self.path(model_id)
+        try:
+            with self.catalog.reading() as c:
+                library_id, newest = reading.get_meta(c, "library_id") or "", reading.revision(c)
+                count = reading.embedding_count(c, model_id)
+                texts = reading.remembered_texts(c, model_id, dim, TRIAL_TEXTS)
+                stamp = IndexStamp(library_id, model_id, dim, newest, count)
+                known = Known(texts, coarse, trained_on)
+                stamp = write_inverted(path, stamp, reading.halves(c, model_id, dim), known)
+            index, _ = read_index(path)
+        except OSError as e:
+            log.warning("the vector index could not be saved (%s); the next search makes it anew", e)
+            return
+        with self._lock:
+            self._loaded[model_id] = _Loaded(index, newest, newest)
+
+
+def _flattened(index: InvertedIndex) -> FlatIndex:
+    ids, vectors = index.contents()
+    order = np.argsort(ids)
+    flat = FlatIndex(index.dim)
+    flat.add(ids[order], vectors[order])
+    return flat
 
 
 def _belongs(path: Path, library_id: str | None, newest: int) -> bool:
@@ -183,7 +288,7 @@ def _belongs(path: Path, library_id: str | None, newest: int) -> bool:
     return stamp.library_id == library_id and stamp.revision <= newest
 
 
-def _add_all(c: Connection, index: FlatIndex, model_id: int, since: int) -> int:
+def _add_all(c: Connection, index: FlatIndex | InvertedIndex, model_id: int, since: int) -> int:
     added = 0
     for ids, vectors in reading.embeddings(c, model_id, index.dim, since_revision=since):
         index.add(ids, vectors)

@@ -61,6 +61,7 @@ class ModelUse:
     index: str
     index_behind: int  # vectors written or removed since the index was saved
     index_bytes: int
+    recall: float | None = None  # at 10, of an index that is not exact, as measured when it was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,15 @@ def _model_use(
         index=index,
         index_behind=behind,
         index_bytes=_size_bytes(store.index_path(model_id)),
+        recall=_recall(store.index_path(model_id)),
     )
+
+
+def _recall(path: Path) -> float | None:
+    try:
+        return read_stamp(path).recall
+    except (OSError, ValueError):
+        return None
 
 
 def _last_run(c: Connection, *, is_writing: bool) -> LastRun | None:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 _WEBP_QUALITY = 75
 # Measured on a 256 x 192 photo: 0 takes 0.7 ms for 5.2 kB, 2 takes 1.1 ms for 3.9 kB, 4 takes 2.8 ms for 3.7 kB.
 _WEBP_METHOD = 2
+# Shrinking by whole numbers first, to this many times the wanted size. From 1000 x 750 it takes 1.2 ms with Hamming's
+# window (about as sharp as bicubic when shrinking), 5.8 ms with Lanczos' and a gap of 2.
+_GAP = 1.5
 _HASH_SOURCE_PX = 64  # the hash itself looks at 32 x 32; shrinking to this first takes a third of the time
 _HASH_BITS = 64
 _HASH_MASK = (1 << _HASH_BITS) - 1
@@ -22,7 +25,7 @@ def thumbnail(image: Image.Image, side_px: int = 256) -> bytes:
 
     scale = min(1.0, side_px / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    small = image if scale == 1.0 else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    small = image if scale == 1.0 else image.resize(size, Image.Resampling.HAMMING, reducing_gap=_GAP)
     out = io.BytesIO()
     small.save(out, "WEBP", quality=_WEBP_QUALITY, method=_WEBP_METHOD)
     return out.getvalue()

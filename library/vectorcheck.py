@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from library.catalog import Connection, reading
-from library.vectors import FlatIndex
+from library.vectors import read_index
 
 # Both sides come from the same float16 numbers; only the order of float32 roundings may differ.
 TOLERANCE = 1e-5
@@ -48,7 +48,7 @@ class Differences:
 def differences(c: Connection, path: Path, model_id: int, dim: int) -> Differences:
     """Compare a saved index with the catalog, after catching it up in memory with what was written since."""
     try:
-        index, stamp = FlatIndex.read(path)
+        index, stamp = read_index(path)
     except (OSError, ValueError, TypeError, KeyError):
         return Differences(is_torn=True)
     index.remove(reading.removals(c, model_id, stamp.revision))

@@ -128,7 +128,7 @@ class Library(LabelledLibrary):
             found = self._answer(store, asked)
         others = tuple(result for result in found if result.id != own)
         total = found.total - (len(found) - len(others))
-        return Results(others[:limit], total, found.cut, 0, self._thumbnails)
+        return Results(others[:limit], total, found.cut, 0, found.at_least, self._thumbnails)
 
     def _answer(self, store: Store, asked: Request) -> Results:
         if asked.is_of_filters_alone:
@@ -136,7 +136,7 @@ class Library(LabelledLibrary):
         else:
             encoder, searcher = self._warm.comparing(store)
             page = searching.by_likeness(store, self.config, asked, encoder, searcher)
-        return Results(page.results, page.total, page.cut, page.offset, self._thumbnails)
+        return Results(page.results, page.total, page.cut, page.offset, page.at_least, self._thumbnails)
 
     def duplicates(
         self, kinds: str | Sequence[str] = ("exact", "near"), *, folders: Sequence[str | Path] = ()

@@ -7,20 +7,24 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from indexer.decode import Limits
-from indexer.pipeline import Settings
-from indexer.scan import Rules
-from indexer.targets import planned_targets, require_known
 from library.config import Config
-from library.encoder import Encoder, load_encoder
+from library.encoder import ClipEncoder, Encoder, load_encoder
 from library.errors import NoLibrary, PictureError, UnknownModel, UsageError
 from library.models import ModelSpec, Registry
+from library.prompts import TextEncoder
 from library.records import display_path
+from library.remembered import Remembered
 from library.store import Store
 from search.rank import Searcher
+
+if TYPE_CHECKING:  # a search does not index: it shall not wait for what would
+    from PIL import Image
+
+    from indexer.decode import Limits
+    from indexer.pipeline import Settings
+    from indexer.scan import Rules
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,8 @@ def decode_workers(config: Config) -> int:
 
 def check_paths(folder: Path, config: Config, paths: Sequence[Path]) -> None:
     """Raises UsageError for what cannot be indexed, before a library is made or a lock is waited for."""
+    from indexer.targets import planned_targets, require_known
+
     with reading_if_there(folder, config) as store:
         targets = planned_targets(store, paths, scan_rules(config, folder))
         if store is not None:
@@ -111,6 +117,8 @@ def make_encoder(spec: ModelSpec, config: Config) -> Encoder:
 
 def scan_rules(config: Config, folder: Path) -> Rules:
     """Which files are taken; the library in `folder` never is."""
+    from indexer.scan import Rules
+
     return Rules(
         include=config.include,
         exclude=config.exclude,
@@ -124,6 +132,8 @@ def index_settings(
     config: Config, folder: Path, encoder: Encoder, *, retry: bool = False, limit: int | None = None
 ) -> Settings:
     """What an indexing run needs to know."""
+    from indexer.pipeline import Settings
+
     return Settings(
         rules=scan_rules(config, folder),
         limits=decode_limits(config, encoder),
@@ -136,6 +146,8 @@ def index_settings(
 
 def decode_limits(config: Config, encoder: Encoder) -> Limits:
     """How much one file may cost."""
+    from indexer.decode import Limits
+
     side = max(encoder.min_side_px, config.thumbnail_px) if config.reduced_decoding else None
     return Limits(
         config.max_file_mb * 1_000_000, config.max_megapixels * 1_000_000, side, config.thumbnail_px
@@ -144,11 +156,18 @@ def decode_limits(config: Config, encoder: Encoder) -> Limits:
 
 def make_searcher(store: Store, encoder: Encoder, config: Config) -> Searcher:
     """Search in one library with one model."""
-    return Searcher(store, encoder.stamp, lambda: encoder, config.relevance)
+    return Searcher(store, encoder.stamp, lambda: remembering(encoder), config.relevance)
+
+
+def remembering(encoder: Encoder) -> TextEncoder:
+    """The model for the texts that are asked in every library: what this machine has embedded is not embedded again."""
+    return Remembered(encoder) if isinstance(encoder, ClipEncoder) else encoder
 
 
 def as_picture(given: str | Path | Image.Image, config: Config) -> Image.Image:
     """A file, or a picture that Pillow has opened, as RGB; the latter as it lies. Raises PictureError."""
+    from PIL import Image
+
     from library.pixels import to_rgb
 
     return to_rgb(given) if isinstance(given, Image.Image) else read_picture(Path(given), config)

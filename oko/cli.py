@@ -86,9 +86,12 @@ def add_action(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; returns its exit code. As a program of its own (no `argv`) a search ends with it."""
     try:
-        return _run(argv)
+        code = _run(argv)
+        if argv is None and sys.argv[1:2] == ["search"]:
+            _leave(code)
+        return code
     except KeyboardInterrupt:
         print("\noko: interrupted; everything done so far is kept", file=sys.stderr)
         return exits.INTERRUPTED
@@ -96,6 +99,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has what it wanted; keep Python from complaining while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.DONE
+
+
+def _leave(code: int) -> None:
+    """End the program. Python would first take apart all that was loaded: for 0.1 s, a sixth of a first search.
+
+    Nothing is open then: whatever a search opens, it closes.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -7,9 +7,11 @@ import json
 from collections.abc import Sequence
 
 from library import health
-from library.errors import LibraryDamaged, LibraryOnNetwork, NoLibrary
+from library.errors import LibraryDamaged, LibraryOnNetwork, NoLibrary, OkoError
 from library.folder import CATALOG_NAME
 from library.health import Finding
+from library.models import Registry
+from library.textual import read_record
 from oko import assemble, exits
 from oko.aligned import columns, count
 from oko.context import Context
@@ -53,6 +55,26 @@ def print_findings(context: Context, findings: Sequence[Finding], *, check: bool
         f"{name} {version or 'not installed'}" for name, version in health.versions().items()
     )
     context.note(f"Versions: {versions}")
+    if sentence := _about_words(context):
+        context.note(sentence)
+
+
+def _about_words(context: Context) -> str:
+    """A sentence on whether searches in words load torch, which takes seconds; "" where nobody can tell."""
+    try:
+        with assemble.reading_if_there(context.folder, context.config) as store:
+            name = store.default_model() if store is not None else None
+        spec = Registry(context.folder).resolve(name) if name else None
+    except OkoError:
+        return ""
+    if spec is None:
+        return ""
+    record = read_record(spec)
+    if record is None:
+        return f"Words: the next search that loads PyTorch finds out how the texts of {spec.name} are read without it"
+    if record.refused:
+        return f"Words: each search loads PyTorch for the texts of {spec.name}: {record.refused}"
+    return f"Words: the texts of {spec.name} are read without PyTorch"
 
 
 def _lines(findings: Sequence[Finding]) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from indexer.pipeline import IndexRun, Progress, plan_run
 from library.catalog import reading as catalog_reading
 from library.encoder import Encoder
-from library.errors import UsageError
+from library.errors import ModelError, UsageError
 from library.records import IndexReport
 from library.store import Store
 from oko import assemble, jobs
@@ -18,6 +19,9 @@ from oko.aligned import count
 from oko.context import Context
 from oko.power import BatteryPause, paused
 from oko.progress import clock, show
+from search.relevance import null_vectors
+
+log = logging.getLogger(__name__)
 
 # When no run of this library has been timed yet: `builtin` on two cores.
 DEFAULT_RATE = 60.0
@@ -41,7 +45,18 @@ def index(
             except KeyboardInterrupt:
                 run.report.interrupted = True
                 job.tell(phase="interrupted")
+    if run.report.embedded and not run.report.interrupted:
+        prepare_search(context, encoder)
     return run.report
+
+
+def prepare_search(context: Context, encoder: Encoder) -> None:
+    """Embed the texts that relevance is judged by, which the first search would wait for: see `search.relevance`."""
+    try:
+        with assemble.reading(context.folder, context.config) as store:
+            null_vectors(store, encoder.stamp, assemble.remembering(encoder))
+    except ModelError as e:
+        log.debug("the first search will embed its texts itself: %s", e)
 
 
 def _told(context: Context, steps: Iterator[Progress], job: jobs.Job) -> Iterator[Progress]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from PIL import Image
 
 from library.catalog import reading
 from library.config import ENVIRONMENT_PREFIX
-from library.encoder import Encoder
-from library.errors import NoLibrary, UsageError
+from library.encoder import Encoder, load_encoder
+from library.errors import ModelUnavailable, NoLibrary, UsageError
 from library.extras import PACKAGES
 from library.folder import create_folder
 from library.models import ModelSpec, Registry
@@ -27,6 +28,9 @@ from oko.aligned import count, print_rows, size
 from oko.context import Context
 from oko.progress import clock
 from oko.transfers import transfer_bar
+from search.relevance import null_texts
+
+log = logging.getLogger(__name__)
 
 # A download is estimated at 50 Mbit/s, an ordinary line at home.
 DOWNLOAD_BYTES_PER_S = 50e6 / 8
@@ -45,8 +49,18 @@ FIGURES_FROM = {
 def add(context: Context, name: str, arch: str, weights: Path) -> None:
     """Give a local checkpoint a name, after loading it once. Raises ModelError, UsageError."""
     create_folder(context.folder)
-    spec = Registry(context.folder).add(name, arch=arch, weights=weights)
+    spec = Registry(context.folder).add(name, arch=arch, weights=weights, check=_ready)
     context.note(f"Added {spec.name} ({spec.arch}). Search with it: oko models use {spec.name}")
+
+
+def _ready(spec: ModelSpec) -> None:
+    """Load a model, and embed what every search compares with, so that no first search waits for it."""
+    encoder = load_encoder(spec, device="cpu", precision="fp32")
+    assert encoder.clip.stamp.dim, "it is loaded"
+    try:
+        assemble.remembering(encoder).encode_texts(list(null_texts()))
+    except ModelUnavailable as e:  # a tokenizer from the hub
+        log.debug("the first search will embed its texts itself: %s", e)
 
 
 def add_vqgan(context: Context, name: str, weights: Path, config: Path | None) -> None:
@@ -170,13 +184,16 @@ def use(context: Context, name: str, *, anyway: bool, as_json: bool) -> bool:
     require_transformers(spec)
     fetch(context, registry, spec)
     encoder = assemble.make_encoder(spec, context.config)
-    _ = encoder.stamp  # loads it: a model that does not load shall not leave an empty library behind
+    # Loads it, unless it was loaded before: a model that does not load shall not leave an empty library behind.
+    _ = encoder.stamp
     with assemble.writing(context.folder, context.config, purpose=context.purpose, create=True) as store:
         _announce(context, store, encoder)
         report = indexing.embed_with(context, store, encoder)
         why_not = _why_not(store, report, anyway=anyway)
         if why_not is None:
             store.set_default_model(spec.name)
+    if report.embedded and why_not is None:
+        indexing.prepare_search(context, encoder)
     if as_json:
         result = {
             "model": spec.name,

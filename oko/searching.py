@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from library.catalog import filtering, reading, tagging
 from library.config import Config
@@ -23,12 +24,14 @@ from library.records import ModelStamp, PhotoFilter
 from library.store import Store
 from oko import assemble
 from oko.context import Context
-from oko.tagnames import TagNames
 from search import values
 from search.filters import FILTERS, advice, any_of
 from search.query import Query, parse, query_vector
 from search.rank import Searcher, SearchPage, Sort
 from search.stored import vectors_of
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def request(args: argparse.Namespace, config: Config) -> Request:
 @contextmanager
 def status(context: Context, text: str) -> Iterator[None]:
     """A spinner while something takes a moment, on a terminal only."""
-    if context.quiet or not context.notes.is_terminal:
+    if context.quiet or not sys.stderr.isatty() or not context.notes.is_terminal:  # the last loads rich
         yield
         return
     with context.notes.status(text):
@@ -187,6 +190,8 @@ def with_known_tags(store: Store, config: Config, wanted: PhotoFilter) -> PhotoF
     """The filter with its tags in the spelling that the library has them in, whatever their capitals were."""
     if next(tags_in(wanted), None) is None:
         return wanted
+    from oko.tagnames import TagNames
+
     names = TagNames.of(store, config)
 
     def known(part: PhotoFilter) -> PhotoFilter:
@@ -203,6 +208,8 @@ def with_known_tags(store: Store, config: Config, wanted: PhotoFilter) -> PhotoF
 
 def _about_tags(store: Store, config: Config, wanted: PhotoFilter) -> str:
     """A sentence on the first tag of a filter that no photo has, or ""."""
+    from oko.tagnames import TagNames
+
     names = TagNames.of(store, config)
     with store.catalog.reading() as c:
         counts = tagging.tag_counts(c)

@@ -32,13 +32,14 @@ class Results(Sequence[SearchResult]):
     """Photos that answer a query, in order.
 
     `total` counts all that answer, of which these are those from place `offset` on; `cut` those that pass the filters
-    and lie below the relevance line.
+    and lie below the relevance line. In a large library `total` may be what was counted, and `at_least` say so.
     """
 
     results: tuple[SearchResult, ...]
     total: int
     cut: int = 0
     offset: int = 0
+    at_least: bool = False
     _thumbnails: Thumbnails = field(default=lambda ids: {}, compare=False)
 
     @overload
@@ -61,6 +62,7 @@ class Results(Sequence[SearchResult]):
     def _summary(self, shown: int) -> str:
         """How many there are, and what is not shown."""
         counted = "1 photo" if self.total == 1 else f"{self.total:,} photos"
+        counted = f"more than {counted}" if self.at_least else counted
         if shown < self.total:
             counted += f", {shown:,} of them shown"
         return counted + (f"; {self.cut:,} below the relevance line" if self.cut else "")

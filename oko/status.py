@@ -81,6 +81,8 @@ def _model_cells(model: ModelUse) -> tuple[str, ...]:
     )
     own = "the library's own; " if model.is_library_model else ""
     taken = size(model.vectors_bytes + model.index_bytes)
+    if model.recall is not None:
+        index += f"; search finds {model.recall:.1%} of the ten best, as measured against exact search"
     return model.stamp.name, count(model.photos, "photo"), percent(model.share_complete), taken, own + index
 
 
@@ -181,7 +183,8 @@ def _model_json(model: ModelUse) -> dict[str, Any]:
         "share_complete": round(model.share_complete, 6),
         "is_library_model": model.is_library_model,
         "vectors_bytes": model.vectors_bytes,
-        "search": "exact",
+        "search": "exact" if model.recall is None else "inverted lists",
+        "recall_at_10": model.recall,
         "index": {"state": model.index, "behind": model.index_behind, "size_bytes": model.index_bytes},
     }
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from library.encoder import Encoder
 from library.errors import QueryError, UsageError
 from search.parts import Kind, Query
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 F32 = NDArray[np.float32]
 
@@ -96,6 +99,6 @@ def _picture_vector(
             hint="picture:1 is the first of the pictures that are handed in with the text.",
         )
     picture = pictures[at]
-    if isinstance(picture, Image.Image):
+    if not isinstance(picture, np.ndarray):
         picture = encoder.encode_images(encoder.prepare(picture)[None])[0]
     return picture

@@ -23,7 +23,7 @@ from library.catalog import copies, filtering, reading
 from library.catalog.copies import CopyFile
 from library.records import ModelStamp, PhotoFilter
 from library.store import Store
-from search import appearance, lookalikes
+from search import lookalikes
 from search.lookalikes import Pairs
 
 Ids = NDArray[np.int64]
@@ -207,6 +207,8 @@ class OneOfEach:
 
 def near_pairs(store: Store, ids: Ids, hashes: Ids, distance_bits: int) -> Pairs:
     """Pairs of rows of the photos `ids` (n,) that look the same; values are bits of their `hashes` (n,), int64."""
+    from search import appearance  # opens pictures, which a search does not
+
     proposed = lookalikes.close_hashes(hashes, distance_bits)
     return proposed.where(appearance.same_look(store, ids, proposed))
 

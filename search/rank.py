@@ -17,12 +17,16 @@ from library.prompts import TextEncoder
 from library.records import FileState, Hit, ModelStamp, PhotoFilter, SearchResult, Tag
 from library.store import Store
 from library.vectors import VectorIndex
-from search import diversity, ordering
+from search import answers, diversity, ordering
+from search.answers import Answers, Question
 from search.duplicates import OneOfEach
-from search.relevance import BEST, SAMPLE, Judge, Judgement, Nature, null_vectors
+from search.relevance import SAMPLE, Judge, Judgement, Nature, null_vectors
 
 F32 = NDArray[np.float32]
 Ids = NDArray[np.int64]
+
+# The photos of so many filters are remembered: 8 bytes for each photo that passes.
+FILTERS = 4
 
 
 class Sort(StrEnum):
@@ -42,17 +46,9 @@ class SearchPage:
     offset: int
     total: int  # photos that pass the filter and the relevance line: what paging runs over
     cut: int  # photos that pass the filter and lie below the line
-
-
-@dataclass(frozen=True, slots=True)
-class _Answers:
-    """The photos that answer, in no order."""
-
-    ids: Ids  # (n,)
-    scores: F32  # (n,) what they are ranked by
-    direction: F32  # (D,) the scores are products with it
-    judgement: Judgement | None  # None: relevance is not known, nothing is cut
-    cut: int = 0
+    at_least: bool = (
+        False  # of a large library: there are more than `total`; how many are cut was not counted
+    )
 
 
 @dataclass(slots=True)
@@ -60,17 +56,23 @@ class Searcher:
     """Search in one library with one model. The index is loaded at the first search and follows the catalog.
 
     `encoder` gives the model, and is asked for only if the library does not remember the texts that relevance is
-    judged by; without it nothing is cut then. Below relevance `line` photos are not shown. Any thread may search.
+    judged by; without it nothing is cut then. Below relevance `line` photos are not shown. With `exact` everything is
+    looked at, however large the library is. Any thread may search.
     """
 
     store: Store
     stamp: ModelStamp
     encoder: Callable[[], TextEncoder] | None = None
     line: float = 0.5
+    exact: bool = False
     _judge: tuple[int, Judge] | None = field(default=None, init=False)  # with the number of photos it is of
     _nulls: F32 | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _one_of_each: OneOfEach | None = field(default=None, init=False)
+    _model_id: int | None = field(default=None, init=False)
+    _passed: dict[PhotoFilter, tuple[int, Ids]] = field(
+        default_factory=dict, init=False
+    )  # with the state it was of
 
     def page(
         self,
@@ -87,22 +89,39 @@ class Searcher:
 
         `vector` (D,) float32 of L2 norm 1 is what is looked for, `nature` what it was made of; without one every photo
         that passes the filter answers, newest first where the sort says nothing else. What lies below the relevance
-        line only `everything` shows. Equal scores: newer first, then the one indexed later. Any page of a million
-        photos costs a pass over their vectors. Raises ModelMismatch if the library has no vectors of this model.
+        line only `everything` shows. Equal scores: newer first, then the one indexed later. Raises ModelMismatch if
+        the library has no vectors of this model.
+
+        Of a library too large for exact search a page among the first `HEAD` photos is found without looking at all,
+        and `total` is the number of photos that were counted; a page beyond them costs a pass over all vectors.
         """
         wanted, offset, limit = wanted or PhotoFilter(), max(offset, 0), max(limit, 0)
         if vector is None:
             return self._by_filter(wanted, sort, offset, limit)
-        found = self._answers(vector, wanted, nature, everything=everything)
+        asked = self._question(vector, wanted, nature, everything=everything)
+        found = self._answers(asked, sort, offset + limit)
         if sort in (Sort.NEWEST, Sort.OLDEST):
             with self.store.catalog.reading() as c:
                 order = ordering.by_date(c, found.ids, newest=sort is Sort.NEWEST)
             ids = order[offset : offset + limit]
         elif sort is Sort.DIVERSE:
-            ids = self._diverse(found, offset, limit)
+            ids = self._diverse(asked, found, offset, limit)
         else:
-            ids = self._ranked(found, offset, limit)
-        return SearchPage(tuple(self._shown(vector, found, ids)), offset, len(found.ids), found.cut)
+            ids = answers.window(asked, found, offset, limit)
+        results = tuple(self._shown(asked, found.judgement, ids))
+        return SearchPage(results, offset, found.total, found.cut, found.at_least)
+
+    def _answers(self, asked: Question, sort: Sort, end: int) -> Answers:
+        """All photos that answer, or as many of the best as places up to `end` need."""
+        if self.exact or asked.index.is_exact or sort in (Sort.NEWEST, Sort.OLDEST):
+            return answers.every_answer(asked)
+        found = answers.best_answers(asked)
+        end = min(
+            max(end, diversity.CANDIDATES) if sort is Sort.DIVERSE else end, found.total + found.at_least
+        )
+        # Whoever comes to the end of what is known gets all of it counted.
+        is_enough = end + found.at_least <= found.known
+        return found if is_enough else answers.every_answer(asked, found)
 
     def _by_filter(self, wanted: PhotoFilter, sort: Sort, offset: int, limit: int) -> SearchPage:
         with self.store.catalog.reading() as c:
@@ -111,33 +130,35 @@ class Searcher:
         hits = [Hit(int(key), 0.0) for key in order[offset : offset + limit]]
         return SearchPage(tuple(self.results(hits)), offset, len(order), 0)
 
-    def _answers(self, vector: F32, wanted: PhotoFilter, nature: Nature, *, everything: bool) -> _Answers:
-        index = self.store.vectors(self.store.model_id(self.stamp), self.stamp.dim)
+    def _question(self, vector: F32, wanted: PhotoFilter, nature: Nature, *, everything: bool) -> Question:
+        index = self.store.vectors(self._model(), self.stamp.dim)
         judge = self._current_judge(index)
-        direction = judge.direction(vector, nature) if judge else vector
-        ids, scores = index.scores(direction)
-        # Judged by the whole library: what a photo is worth does not depend on the filter.
-        judgement = None
-        if judge and len(ids):
-            best = ordering.window(ids, scores, offset=0, limit=BEST, taken=self._taken)
-            judgement = judge.judge(vector, self._vectors(ids[best]), nature)
-        keep = self._passing(ids, wanted)
-        if keep is not None:
-            ids, scores = ids[keep], scores[keep]
-        if everything or judgement is None:
-            return _Answers(ids, scores, direction, judgement)
-        above = scores >= judgement.least_score(self.line)
-        return _Answers(ids[above], scores[above], direction, judgement, len(ids) - int(above.sum()))
+        only, without = self._among(wanted)
+        return Question(
+            index,
+            vector,
+            judge.direction(vector, nature) if judge else vector,
+            nature,
+            judge,
+            only,
+            without,
+            None if everything else self.line,
+            self._vectors,
+            self._taken,
+        )
 
-    def _passing(self, ids: Ids, wanted: PhotoFilter) -> NDArray[np.bool_] | None:
-        """Which photos pass the filter: (n,); None for all of them."""
+    def _among(self, wanted: PhotoFilter) -> tuple[Ids | None, Ids | None]:
+        """(the photos that may answer, or None; those that may not, or None)."""
         with self.store.catalog.reading() as c:
             if not wanted.is_open:
-                return ordering.members(ids, self._matching(c, wanted))
-            if wanted.include_missing:
-                return None
-            hidden = reading.hidden_photo_ids(c)
-        return ~ordering.members(ids, hidden) if len(hidden) else None
+                return self._matching(c, wanted), None
+            return None, None if wanted.include_missing else reading.hidden_photo_ids(c)
+
+    def _model(self) -> int:
+        # Models are never deleted, so what was found once holds.
+        if self._model_id is None:
+            self._model_id = self.store.model_id(self.stamp)
+        return self._model_id
 
     def _current_judge(self, index: VectorIndex) -> Judge | None:
         with self._lock:
@@ -148,22 +169,16 @@ class Searcher:
                 self._nulls = null_vectors(self.store, self.stamp, encoder)
             if self._nulls is None or not len(index):
                 return None
-            judge = Judge(self._nulls, index.sample(SAMPLE))
+            judge = Judge(self._nulls, index.sample(SAMPLE), len(index))
             self._judge = (len(index), judge)
             return judge
 
-    def _ranked(self, found: _Answers, offset: int, limit: int) -> Ids:
-        rows = ordering.window(found.ids, found.scores, offset=offset, limit=limit, taken=self._taken)
-        return found.ids[rows]
-
-    def _diverse(self, found: _Answers, offset: int, limit: int) -> Ids:
-        best = ordering.window(
-            found.ids, found.scores, offset=0, limit=diversity.CANDIDATES, taken=self._taken
-        )
-        vectors = self._vectors(found.ids[best])
-        first = found.ids[best][diversity.diversified(vectors, found.scores[best])]
+    def _diverse(self, asked: Question, found: Answers, offset: int, limit: int) -> Ids:
+        best = answers.window(asked, found, 0, diversity.CANDIDATES)
+        vectors = self._vectors(best)
+        first = best[diversity.diversified(vectors, vectors @ asked.direction)]
         start = max(offset, len(first))
-        rest = self._ranked(found, start, max(0, offset + limit - start))
+        rest = answers.window(asked, found, start, max(0, offset + limit - start))
         return np.concatenate([first[offset : offset + limit], rest])
 
     def _taken(self, ids: Sequence[int]) -> Mapping[int, str]:
@@ -174,19 +189,18 @@ class Searcher:
         """(n, D) of photos that have one, in the order of `ids`."""
         found = np.zeros((len(ids), self.stamp.dim), np.float32)
         row_of = {int(key): row for row, key in enumerate(ids)}
-        model_id = self.store.model_id(self.stamp)
         with self.store.catalog.reading() as c:
-            for part, vectors in reading.embeddings(c, model_id, self.stamp.dim, ids=list(row_of)):
+            for part, vectors in reading.embeddings(c, self._model(), self.stamp.dim, ids=list(row_of)):
                 found[[row_of[int(key)] for key in part]] = vectors
         return found
 
-    def _shown(self, vector: F32, found: _Answers, ids: Ids) -> list[SearchResult]:
+    def _shown(self, asked: Question, judgement: Judgement | None, ids: Ids) -> list[SearchResult]:
         vectors = self._vectors(ids)
-        hits = [Hit(int(key), float(score)) for key, score in zip(ids, vectors @ vector, strict=True)]
+        hits = [Hit(int(key), float(score)) for key, score in zip(ids, vectors @ asked.vector, strict=True)]
         results = self.results(hits)
-        if found.judgement is None:
+        if judgement is None:
             return results
-        relevance = found.judgement.of(vectors @ found.direction)
+        relevance = judgement.of(vectors @ asked.direction)
         of = {int(key): round(float(value), 4) for key, value in zip(ids, relevance, strict=True)}
         return [replace(result, relevance=of[result.id]) for result in results]
 
@@ -196,23 +210,31 @@ class Searcher:
         The filter is applied before the ranking: k photos come back whenever k pass. Raises ModelMismatch if the
         library has no vectors of this model.
         """
-        wanted = wanted or PhotoFilter()
-        index = self.store.vectors(self.store.model_id(self.stamp), self.stamp.dim)
-        with self.store.catalog.reading() as c:
-            if not wanted.is_open:
-                ids, scores = index.search(vector, k, only=self._matching(c, wanted))
-            elif wanted.include_missing:
-                ids, scores = index.search(vector, k)
-            else:
-                ids, scores = index.search(vector, k, without=reading.hidden_photo_ids(c))
+        index = self.store.vectors(self._model(), self.stamp.dim)
+        only, without = self._among(wanted or PhotoFilter())
+        ids, scores = index.search(vector, k, only=only, without=without)
         return [Hit(int(i), float(s)) for i, s in zip(ids, scores, strict=True)]
 
     def _matching(self, c: Connection, wanted: PhotoFilter) -> Ids:
-        found = filtering.matching_photo_ids(c, wanted)
+        found = self._remembered(c, wanted)
         if wanted.one_of_duplicates:
             with self._lock:
                 self._one_of_each = self._one_of_each or OneOfEach(self.store)
             found = self._one_of_each(found)
+        return found
+
+    def _remembered(self, c: Connection, wanted: PhotoFilter) -> Ids:
+        """The photos that pass, asked for once as long as nothing is written: people page, and try other words."""
+        state = self.store.catalog.state()
+        known = self._passed.get(wanted)
+        if known is not None and state is not None and known[0] == state:
+            return known[1]
+        found = filtering.matching_photo_ids(c, wanted)
+        if state is not None:
+            with self._lock:
+                while len(self._passed) >= FILTERS:
+                    del self._passed[next(iter(self._passed))]
+                self._passed[wanted] = (state, found)
         return found
 
     def results(self, hits: Sequence[Hit]) -> list[SearchResult]:

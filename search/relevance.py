@@ -6,17 +6,18 @@ asked for (docs/relevance.md has the measurements behind every step):
 1. Ranking. A bare name ("giraffe") lies in the direction m that all names share, a sentence does not, and photos near
    m answer every name. With t = ((q - s) . (m - s) / |m - s|^2), 0 for the mean s of SENTENCES and 1 for m, photos are
    ranked by their product with q' = q - max(t, 0)^2 m.
-2. Is there such a thing? Of the five best photos the largest z = (q . v - mean) / deviation, both over the products of
-   that photo with SUBJECTS: how far this text stands out among all that could be said of that very photo.
-3. A photo loses as it falls behind the best one. logit = SURENESS z - FALL (q' . best - q' . v) / unit + BIAS, where
-   the unit is the mean deviation of step 2 over the library.
+2. How far does the text stand out? At a photo, z = (q . v - mean) / deviation, both over the products of that photo
+   with SUBJECTS. It is looked at along the ranking, at PLACES, and averaged over places near each other.
+3. Hundreds of photos that stand out a little are as good a sign as one that stands out far, and then all of them are
+   meant: logit = SURENESS z + DEPTH ln(place) + BIAS, place 1 being the best photo. A photo is worth what the best of
+   it and those behind it are worth, so relevance falls along the ranking.
 4. The best of few photos stands out less than the best of many, whether there is such a thing or not: in a library of
-   n < ENOUGH photos the logit is raised by ALLOWANCE ln(ENOUGH / n), which leaves as many absent queries empty.
+   n photos the logit changes by ALLOWANCE ln(ENOUGH / n), and where n > ENOUGH by -CAUTION ln(n / ENOUGH).
 
-Within one query relevance falls with the ranking, so the line is a least score, and all photos above it are counted
-in one pass. Step 2 follows the calibration of tags (search/calibration.py) and, like the querybank of Bogolin et al.,
-"Cross Modal Retrieval with Querybank Normalisation" (2022), compares a query with others; step 1 takes what helps of
-the mean's removal (Mu and Viswanath, "All-but-the-Top", 2018) where it helps.
+Within one query relevance is a function of the ranking's score, so the line is a least score, and all photos above it
+are counted in one pass. Step 2 follows the calibration of tags (search/calibration.py) and, like the querybank of
+Bogolin et al., "Cross Modal Retrieval with Querybank Normalisation" (2022), compares a query with others; step 1 takes
+what helps of the mean's removal (Mu and Viswanath, "All-but-the-Top", 2018) where it helps.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,14 +43,17 @@ from search.subjects import SENTENCES, SUBJECTS
 F32 = NDArray[np.float32]
 
 # A logistic model of three numbers, printed by `python -m benchmarks.relevance --fit`.
-SURENESS, FALL, BIAS = 1.22, 0.98, -4.72
-# No query is surer: one in twenty captions of the built-in model is. A better model, of which all are, must not show
-# half the library for one.
+SURENESS, DEPTH, BIAS = 1.63, 0.55, -6.13
+# No place is surer: a better model, of which every caption is, must not show half the library for one.
 SUREST = 7.0
-# With every tenfold smaller library 1.3 to 1.8 less is needed for 88 % of absent queries to come back empty.
-ALLOWANCE, ENOUGH = 0.55, 400
-# Photos looked at to tell whether the library has what is asked for.
-BEST = 5
+# What keeps as many absent queries empty in libraries of 1 to 7,000 photos as in one of 500.
+ALLOWANCE, CAUTION, ENOUGH = 0.75, 0.28, 500
+# The places of the ranking that are looked at, 0 being the best: each of the first, then ever fewer of the next.
+PLACES = np.unique(np.concatenate([np.arange(16), np.geomspace(16, 599, 48).astype(np.int64)]))
+# z at place p is the mean of those from p / NEAR to NEAR (p + 1): one photo's may be far off.
+NEAR = 1.3
+# Behind the last place a photo loses so much with every `unit` of score.
+FALL = 1.0
 # Pictures score higher with pictures than texts do, and each in its own way: they are judged by their distance from
 # the library's mean score, in deviations. The slope is a fit over classes of objects; at the line stands what one
 # photo in a thousand would reach by chance.
@@ -69,27 +74,46 @@ class Nature(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Of one query: relevance = 1 / (1 + exp(-(slope * score + offset))), the score being that of the ranking."""
+    """Of one query: relevance = 1 / (1 + exp(-logit)), the logit being a function of the ranking's score.
 
-    slope: float
-    offset: float
+    It goes through the points (score, logit), both ascending; beyond them it is a line with the slope of that end.
+    """
+
+    scores: F32  # (p,), p >= 1
+    logits: F32  # (p,)
+    below: float  # slope, > 0
+    above: float = 0.0  # slope, >= 0
 
     def of(self, scores: F32) -> F32:
         """Relevance (n,) float32, 0 to 1, of photos with ranking scores (n,)."""
-        return np.asarray(0.5 * (1 + np.tanh(0.5 * (self.slope * scores + self.offset))), np.float32)
+        logits = np.interp(scores, self.scores, self.logits)
+        logits -= self.below * np.maximum(self.scores[0] - scores, 0)
+        logits += self.above * np.maximum(scores - self.scores[-1], 0)
+        return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float32)
 
     def least_score(self, line: float) -> float:
-        """The ranking score at which relevance reaches `line`, 0 to 1."""
+        """The ranking score at which relevance reaches `line`, 0 to 1; infinite where it never does."""
         if line <= 0 or line >= 1:
             return math.copysign(math.inf, line - 0.5)
-        return (math.log(line / (1 - line)) - self.offset) / self.slope
+        wanted = math.log(line / (1 - line))
+        at = int(np.searchsorted(self.logits, wanted))
+        if at == 0:
+            return float(self.scores[0]) - (float(self.logits[0]) - wanted) / self.below
+        if at == len(self.logits):
+            missing = wanted - float(self.logits[-1])
+            return float(self.scores[-1]) + missing / self.above if self.above else math.inf
+        (low, high), (left, right) = self.logits[at - 1 : at + 1], self.scores[at - 1 : at + 1]
+        return float(left + (wanted - low) / (high - low) * (right - left))
 
 
 class Judge:
     """What a model's scores mean in one library. Immutable: any thread may use it."""
 
-    def __init__(self, texts: F32, sample: F32) -> None:
-        """`texts` (S, D) as `null_texts` has them, `sample` (n, D) of the library, n >= 1; all of L2 norm 1."""
+    def __init__(self, texts: F32, sample: F32, count: int) -> None:
+        """`texts` (S, D) as `null_texts` has them, `sample` (m, D) of the library's `count` photos, m >= 1.
+
+        All vectors are of L2 norm 1.
+        """
         self._subjects = texts[: len(SUBJECTS)]
         self._mean = np.asarray(self._subjects.mean(axis=0), np.float32)  # m
         self._plain = texts[len(SUBJECTS) :].mean(axis=0)  # s
@@ -97,7 +121,7 @@ class Judge:
         self._across = across / max(float(across @ across), 1e-12)
         self._sample = sample
         self.unit = max(float((sample @ self._subjects.T).std(axis=1).mean()), 1e-6)
-        self.allowance = ALLOWANCE * max(math.log(ENOUGH / len(sample)), 0.0)
+        self.allowance = (ALLOWANCE if count < ENOUGH else CAUTION) * math.log(ENOUGH / count)
 
     def direction(self, vector: F32, nature: Nature = Nature.WORDS) -> F32:
         """What photos are ranked by for a query `vector` (D,) of L2 norm 1: q' (D,), of any length."""
@@ -106,15 +130,20 @@ class Judge:
         likeness = max(float((vector - self._plain) @ self._across), 0.0)
         return np.asarray(vector - likeness**2 * self._mean, np.float32)
 
-    def sureness(self, vector: F32, best: F32) -> float:
-        """How far a text `vector` (D,) stands out among all texts at the photos `best` (b, D): z, at most SUREST."""
-        # Not `@`: BLAS spreads so little over threads, and on a busy machine waits 30 ms for them instead of 0.2 ms.
-        nulls = np.einsum("bd,sd->bs", best, self._subjects)  # (b, S)
-        z = (best @ vector - nulls.mean(axis=1)) / np.maximum(nulls.std(axis=1), 1e-6)
-        return min(float(z.max()), SUREST)
+    def standing_out(self, vector: F32, photos: F32) -> F32:
+        """How far a text `vector` (D,) stands out among all texts at the photos (p, D) in the first p of PLACES.
 
-    def judge(self, vector: F32, best: F32, nature: Nature = Nature.WORDS) -> Judgement | None:
-        """Judge a query `vector` (D,) by the photos `best` (b, D), 1 <= b, that are ranked first for it, best first.
+        Returns z (p,), averaged over places near each other, at most SUREST.
+        """
+        # Not `@`: BLAS spreads so little over threads, and on a busy machine waits 30 ms for them instead of 1 ms.
+        nulls = np.einsum("pd,sd->ps", photos, self._subjects)  # (p, S)
+        z = (photos @ vector - nulls.mean(axis=1)) / np.maximum(nulls.std(axis=1), 1e-6)
+        sums = np.concatenate([[0.0], np.cumsum(z)])
+        first, end = _near(len(photos))
+        return np.asarray(np.minimum((sums[end] - sums[first]) / (end - first), SUREST), np.float32)
+
+    def judge(self, vector: F32, photos: F32, nature: Nature = Nature.WORDS) -> Judgement | None:
+        """Judge a query `vector` (D,) by the photos (p, D) in the first p of PLACES of its ranking, p >= 1.
 
         None where relevance makes no difference.
         """
@@ -122,9 +151,11 @@ class Judge:
             return None
         if nature is Nature.PICTURES:
             return self._of_picture(vector)
-        top = float(best[0] @ self.direction(vector))
-        slope = FALL / self.unit
-        return Judgement(slope, SURENESS * self.sureness(vector, best) - slope * top + BIAS + self.allowance)
+        z = self.standing_out(vector, photos)
+        logits = SURENESS * z + DEPTH * np.log(PLACES[: len(photos)] + 1) + BIAS + self.allowance
+        falling = np.maximum.accumulate(logits[::-1])  # the worst photo first
+        scores = photos[::-1] @ self.direction(vector)
+        return Judgement(scores, falling.astype(np.float32), below=FALL / self.unit)
 
     def _of_picture(self, vector: F32) -> Judgement:
         scores = self._sample @ vector
@@ -132,7 +163,16 @@ class Judge:
         mean = known * float(scores.mean()) + (1 - known) * USUAL_MEAN
         variance = known * float(scores.var()) + (1 - known) * USUAL_DEVIATION**2
         slope = SLOPE_OF_PICTURES / max(math.sqrt(variance), 1e-6)
-        return Judgement(slope, -slope * mean - SLOPE_OF_PICTURES * LINE_OF_PICTURES)
+        at_mean = np.array([-SLOPE_OF_PICTURES * LINE_OF_PICTURES], np.float32)
+        return Judgement(np.array([mean], np.float32), at_mean, below=slope, above=slope)
+
+
+@cache
+def _near(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """For each of the first `count` PLACES the first of those near it, and one past the last."""
+    places = PLACES[:count]
+    first, end = np.searchsorted(places, places / NEAR), np.searchsorted(places, np.ceil((places + 1) * NEAR))
+    return first, end
 
 
 def null_texts() -> tuple[str, ...]:

@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(nowhere.cleanup)
     # For fixtures wider than one test; each test gets a folder of its own below.
     os.environ["OKO_HOME"] = str(Path(nowhere.name, "library"))
+    os.environ["XDG_CACHE_HOME"] = str(Path(nowhere.name, "cache"))  # what is remembered of models
     if not wanted(config, "hub"):
         for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN"):
             os.environ.pop(name, None)

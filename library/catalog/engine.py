@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class Catalog:
     """An open catalog. `reading()` never blocks a writer; `writing()` is one transaction."""
 
     engine: Engine
+    _observer: Any = field(default=None, init=False)  # a connection of its own that only looks for changes
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -56,8 +59,25 @@ class Catalog:
         ):
             yield connection
 
+    def state(self) -> int | None:
+        """A number that changes with every commit, of any process; None where the database has no such thing."""
+        if self.engine.dialect.name != "sqlite":
+            return None
+        with translated(self.engine), self._lock:
+            # Only the same connection's answers can be compared (sqlite.org/pragma.html, data_version).
+            self._observer = self._observer or self.engine.raw_connection()
+            cursor = self._observer.cursor()
+            try:
+                return int(cursor.execute("PRAGMA data_version").fetchone()[0])
+            finally:
+                cursor.close()
+
     def close(self) -> None:
         """Give the files back."""
+        with self._lock:
+            if self._observer is not None:
+                self._observer.close()
+                self._observer = None
         self.engine.dispose()
 
 

@@ -12,7 +12,20 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, and_, case, exists, func, or_, select
 
 from library.records import FileRow, FileState, ModelStamp, Root
-from library.schema import embedding, favourite, file, meta, model, photo, removal, root, run, tag, thumbnail
+from library.schema import (
+    embedding,
+    favourite,
+    file,
+    meta,
+    model,
+    photo,
+    removal,
+    root,
+    run,
+    tag,
+    tag_vector,
+    thumbnail,
+)
 
 T = TypeVar("T")
 # SQLite takes at most 32,766 bound values a statement (sqlite.org/limits.html, item 9).
@@ -111,19 +124,21 @@ def _file_rows(c: Connection, root_id: int, model_id: int, where: Any) -> Iterat
         file.c.reason,
     )
     rows = c.execute(select(*wanted, seen.label("seen")).where(file.c.root_id == root_id, where))
-    for r in rows:
-        companions = tuple(r.companions.split(b"\0")) if r.companions else ()
+    # In lists, by position, and states from a table: less than half of the time, and every run asks for every file.
+    states = {state.value: state for state in FileState}
+    each = (row for part in rows.partitions(CHUNK) for row in part)
+    for key, photo_id, path, size_bytes, mtime_ns, inode, state, companions, reason, has_embedding in each:
         yield FileRow(
-            r.id,
-            r.photo_id,
-            r.path,
-            r.size_bytes,
-            r.mtime_ns,
-            r.inode,
-            FileState(r.state),
-            bool(r.seen),
-            companions,
-            failed=r.reason is not None,
+            key,
+            photo_id,
+            path,
+            size_bytes,
+            mtime_ns,
+            inode,
+            states[state],
+            bool(has_embedding),
+            tuple(companions.split(b"\0")) if companions else (),
+            reason is not None,
         )
 
 
@@ -233,10 +248,21 @@ def embeddings(
         [query] if ids is None else [query.where(embedding.c.photo_id.in_(part)) for part in chunked(ids)]
     )
     for each in queries:
-        ordered = each.order_by(embedding.c.photo_id).execution_options(yield_per=CHUNK)
-        rows = c.execute(ordered)
-        for part in rows.partitions():
-            yield np.array([r[0] for r in part], dtype=np.int64), unpack([r[1] for r in part], dim)
+        for keys, blobs in _blobs(c, each):
+            yield keys, unpack(blobs, dim)
+
+
+def halves(c: Connection, model_id: int, dim: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+    """Chunks of (ids (n,), vectors (n, D) float16 as they are stored), ascending by id."""
+    query = select(embedding.c.photo_id, embedding.c.vector).where(embedding.c.model_id == model_id)
+    for keys, blobs in _blobs(c, query):
+        yield keys, np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), dim)
+
+
+def _blobs(c: Connection, query: Select[Any]) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
+    ordered = query.order_by(embedding.c.photo_id).execution_options(yield_per=CHUNK)
+    for part in c.execute(ordered).partitions():
+        yield np.array([r[0] for r in part], dtype=np.int64), [r[1] for r in part]
 
 
 def unpack(blobs: Sequence[bytes], dim: int) -> NDArray[np.float32]:
@@ -244,6 +270,16 @@ def unpack(blobs: Sequence[bytes], dim: int) -> NDArray[np.float32]:
     vectors = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), dim).astype(np.float32)
     unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return unit
+
+
+def remembered_texts(c: Connection, model_id: int, dim: int, most: int) -> NDArray[np.float32]:
+    """Vectors (m, D) float32 of at most so many texts that this model has embedded, L2 norm 1; m may be 0."""
+    mine = tag_vector.c.model_id == model_id
+    rows = c.execute(
+        select(tag_vector.c.vector).where(mine).order_by(tag_vector.c.prompts_sha256).limit(most)
+    )
+    found = [np.frombuffer(blob, "<f4") for blob in rows.scalars() if len(blob) == 4 * dim]
+    return np.stack(found) if found else np.empty((0, dim), np.float32)
 
 
 def removals(c: Connection, model_id: int, since_revision: int) -> NDArray[np.int64]:

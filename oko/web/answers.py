@@ -89,6 +89,10 @@ class SearchAnswer(Answer):
     offset: int
     total: int = Field(description="photos that pass filters and cut: what paging runs over")
     cut: int = Field(description="photos that pass the filters and lie below the relevance line")
+    at_least: bool = Field(
+        description="of a large library: more photos answer than `total`, and how many are cut is not known;"
+        " the page that comes to the end of `total` counts them"
+    )
     took_ms: float
     notes: list[str] = Field(description="sentences for people")
 

@@ -62,6 +62,7 @@ def search(
         offset=page.offset,
         total=page.total,
         cut=page.cut,
+        at_least=page.at_least,
         took_ms=round(1000 * (time.monotonic() - began), 2),
         notes=notes if not page.total and not page.cut else [],
     )

@@ -271,7 +271,9 @@ def test_painting_elsewhere_is_seen_as_it_goes(site: Site, tab: Tab) -> None:
     sketch = page.get_by_role("img", name="The picture so far")
     expect(sketch).to_be_visible()
     assert page.evaluate("() => document.querySelector('#job-sketch').naturalWidth") > 0
-    expect(page.get_by_role("button", name="Look for new photos")).to_be_enabled()  # painting does not write there
+    expect(
+        page.get_by_role("button", name="Look for new photos")
+    ).to_be_enabled()  # painting does not write there
     job.tell(at_once=True, done=40, sketched=40)
     expect(sketch).to_have_attribute("src", re.compile("step=40"))
     job.end("done")

@@ -12,7 +12,7 @@ from tests.house.source import LAYERS, PACKAGES, ROOT, package_files, parse
 
 # Engine -> the files (or folders, with a slash) that may import it.
 ADAPTERS: dict[str, tuple[str, ...]] = {
-    "faiss": ("library/vectors.py",),
+    "faiss": ("library/vectors/",),
     "open_clip": ("library/clip.py",),
     "sqlalchemy": ("library/catalog/", "library/schema.py", "library/migrations.py"),
     "watchdog": ("indexer/watch.py",),

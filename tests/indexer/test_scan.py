@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from indexer.scan import Rules, Scan, pair
+from indexer.scan import Rules, Scan, _suffix, pair
 from library.records import FileStamp
 from tests.albums import picture
 
@@ -157,3 +159,8 @@ def test_what_goes_with_a_shot(
     files: tuple[bytes, ...], movies: tuple[bytes, ...], expected: dict[bytes, tuple[bytes, ...]]
 ) -> None:
     assert {s.path: s.companions for s in pair(stamps(*files), set(movies))} == expected
+
+
+@given(st.text(alphabet=".aB~ ", max_size=8).map(str.encode))
+def test_a_suffix_is_what_python_says(name: bytes) -> None:
+    assert _suffix(name) == os.path.splitext(name)[1].lower()

@@ -300,3 +300,22 @@ def test_pictures_that_were_indexed_without_their_package(
     assert doctor(library, capsys)[1]["missing_package"]["hint"] == "Read them now: oko retry"
     assert library.index(retry=True).embedded == 1
     assert "missing_package" not in doctor(library, capsys)[1]
+
+
+def test_it_says_whether_words_load_torch(
+    library: SmallLibrary, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from library.presets import BUILTIN
+    from oko import doctor as shown
+
+    monkeypatch.setattr(shown.Registry, "resolve", lambda self, name: BUILTIN)
+    for record, words in (
+        (None, "the next search that loads PyTorch finds out"),
+        (SimpleNamespace(refused=""), "read without PyTorch"),
+        (SimpleNamespace(refused="its tokenizer comes from the hub"), "each search loads PyTorch"),
+    ):
+        monkeypatch.setattr(shown, "read_record", lambda spec, found=record: found)
+        assert library.oko("doctor", "--check") == 0
+        assert words in capsys.readouterr().err

@@ -20,7 +20,7 @@ import { say, sayError } from "./say.js";
 import { SearchBox } from "./searchbox.js";
 import { sharpener } from "./sharpen.js";
 import * as states from "./states.js";
-import { plural } from "./texts.js";
+import { found } from "./texts.js";
 import { startTheme } from "./theme.js";
 import { Viewer } from "./viewer.js";
 
@@ -113,7 +113,11 @@ class App {
     this.results?.close();
     states.loading(true);
     const question = { q: state.q, picture: state.picture, sort: state.sort, all: state.all ? "true" : "" };
-    const onBlock = (block) => results === this.results && this.grid.blockArrived(block);
+    const onBlock = (block) => {
+      if (results !== this.results) return;
+      this.grid.blockArrived(block);
+      this.bar.showCount(results);
+    };
     const results = new Results(question, { onBlock });
     try {
       await results.start();
@@ -147,7 +151,7 @@ class App {
       const onClear = () => this.go(NOTHING);
       states.nothingFound({ isFiltered, cut, why: results.notes.join(" "), onAll, onClear });
     }
-    say(results.total ? `${plural(results.total, "photo")} found` : "No photo found");
+    say(results.total ? `${found(results)} found` : "No photo found");
     document.title = state.q ? `${state.q} – oko` : "oko";
   }
 

@@ -3,7 +3,7 @@
 import { thumbnailUrl } from "./api.js";
 import { byId, h, icon, remember, remembered, show } from "./dom.js";
 import { filtersOf, hasWords, without } from "./query.js";
-import { plural } from "./texts.js";
+import { found } from "./texts.js";
 
 const SIZES = [
   { wide: 130, narrow: 84 },
@@ -49,7 +49,7 @@ export class Bar {
     if (!results.total) return this.clearCount();
     const took = results.tookMs === null ? "" : ` in ${Math.max(1, Math.round(results.tookMs))} ms`;
     byId("count").replaceChildren(
-      h("strong", {}, plural(results.total, "photo")), h("span", { class: "took" }, took));
+      h("strong", {}, found(results)), h("span", { class: "took" }, took));
   }
 
   clearCount() {

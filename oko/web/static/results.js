@@ -14,6 +14,7 @@ export class Results {
     this.onBlock = onBlock;
     this.total = 0;
     this.cut = 0;
+    this.isCounted = true; // false: more answer than `total`; whoever comes to its end gets all of them counted
     this.notes = [];
     this.tookMs = null;
     this.blocks = new Map();
@@ -23,8 +24,6 @@ export class Results {
   /** The first block, and with it all counts. Raises ApiError. */
   async start() {
     const page = await this.#fetch(0);
-    this.total = page.total;
-    this.cut = page.cut ?? 0;
     this.notes = page.notes ?? [];
     this.tookMs = page.took_ms ?? null;
     return this;
@@ -97,6 +96,11 @@ export class Results {
   async #fetch(block, signal) {
     const page = await api.search(this.question, { offset: block * BLOCK, limit: BLOCK, signal });
     this.blocks.set(block, page.results);
+    if (block === 0 || (!this.isCounted && !page.at_least)) {
+      this.total = page.total;
+      this.cut = page.cut ?? 0;
+      this.isCounted = !page.at_least;
+    }
     if (this.blocks.size > Results.kept) this.blocks.delete(this.#farthest());
     return page;
   }

@@ -5,6 +5,9 @@ const whole = new Intl.NumberFormat();
 export const count = (n) => whole.format(n);
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
+/** How many photos answer, as far as it is known. */
+export const found = ({ total, isCounted }) => `${isCounted ? "" : "more than "}${plural(total, "photo")}`;
+
 /** The last part of a path, of whatever system it comes from. */
 export const fileName = (path) => String(path).split(/[\\/]/).pop() || String(path);
 

@@ -1,4 +1,4 @@
-"""The vector index: exact inner-product search with FAISS (sole importer of faiss).
+"""Exact inner-product search with FAISS.
 
 The index is a cache of the catalog's embeddings. Its file carries a stamp (which library, which model,
 which revision), is replaced atomically, and is refused when anything about it is not as it should be:
@@ -7,90 +7,31 @@ then it is made anew from the catalog.
 
 from __future__ import annotations
 
-import json
-import os
 import threading
-import uuid
-import warnings
 import zlib
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from library.folder import owners_alone
-
-Ids = NDArray[np.int64]
-Matrix = NDArray[np.float32]
-
-# The file is FAISS's own bytes, then the stamp as JSON with their number and CRC-32, its length (8 bytes), and
-# this mark: a file that was cut off anywhere does not end in it.
-MARK = b"oko-vectors-2\n"
-TEMPORARY_SUFFIX = ".tmp"
-# So many more than asked for are ranked, so that photos of equal scores at the last place are rarely looked for twice.
-TIES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStamp:
-    """What a saved index reflects."""
-
-    library_id: str
-    model_id: int
-    dim: int
-    revision: int
-    count: int
-
-
-class VectorIndex(Protocol):
-    """What oko needs of a vector engine. Ids are photo ids; vectors are (n, D) float32 with L2 norm 1."""
-
-    def __len__(self) -> int: ...
-
-    def add(self, ids: Ids, vectors: Matrix) -> None:
-        """Add vectors, replacing those that are there under the same ids."""
-
-    def remove(self, ids: Ids) -> None:
-        """Forget vectors; ids that are not there are ignored."""
-
-    def search(
-        self, query: Matrix, k: int, *, only: Ids | None = None, without: Ids | None = None
-    ) -> tuple[Ids, Matrix]:
-        """The k best of the photos that may answer: (ids (m,), scores (m,)), m <= k, best first."""
-
-    def scores(self, query: Matrix) -> tuple[Ids, Matrix]:
-        """Of all photos: (ids (n,), inner products (n,)), in no order."""
-
-    def sample(self, most: int) -> Matrix:
-        """At most so many vectors (m, D), evenly spread over all, the same ones until something is written."""
-
-    def contents(self) -> tuple[Ids, Matrix]:
-        """Everything: (ids (n,), vectors (n, D)), in no order."""
-
-
-def _faiss() -> ModuleType:
-    with warnings.catch_warnings():
-        # SWIG's generated types trip Python's own deprecation check at import.
-        warnings.filterwarnings(
-            "ignore", message="builtin type .* has no __module__ attribute", category=DeprecationWarning
-        )
-        import faiss
-
-    module: ModuleType = faiss
-    return module
+from library.vectors.engine import faiss
+from library.vectors.files import MARK, IndexStamp, read_tail, replaced, write_tail
+from library.vectors.protocol import TIES, Ids, Matrix
 
 
 class FlatIndex:
     """FAISS's flat inner-product index with ids: exact, and as fast as memory can be read. Any thread may use it."""
 
     def __init__(self, dim: int, *, index: Any = None) -> None:
-        self._faiss = _faiss()
+        self._faiss = faiss()
         self.dim = dim
         self._index = index if index is not None else self._faiss.IndexIDMap(self._faiss.IndexFlatIP(dim))
         self._lock = threading.RLock()  # a search must not run while vectors move in memory
+
+    @property
+    def is_exact(self) -> bool:
+        """Always."""
+        return True
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -121,6 +62,8 @@ class FlatIndex:
         `only` and `without` (int64, unique) are applied before the ranking, so k answers come back whenever k
         photos pass. Returns (ids (m,) int64, scores (m,) float32), m <= k, best first.
         """
+        if not len(self):
+            return np.empty(0, np.int64), np.empty(0, np.float32)
         vector = np.ascontiguousarray(query, np.float32).reshape(1, self.dim)
         selector = self._selector(only, without)
         with self._lock:
@@ -134,6 +77,15 @@ class FlatIndex:
                 wide = min(2 * wide, most)
                 ids, scores = self._search(vector, wide, selector)
         return ids[:k], scores[:k]
+
+    def count(self, *, only: Ids | None = None, without: Ids | None = None) -> int:
+        """How many vectors there are among `only` (all of them if None), those in `without` left out."""
+        if not len(self):
+            return 0
+        with self._lock:
+            ids = np.array(self._ids())
+        chosen = ids if only is None else ids[np.isin(ids, only)]
+        return len(chosen) if without is None else int(np.isin(chosen, without, invert=True).sum())
 
     def _search(self, query: Matrix, k: int, selector: Any) -> tuple[Ids, Matrix]:
         parameters = self._faiss.SearchParameters(sel=selector)
@@ -191,15 +143,8 @@ class FlatIndex:
 
     def write(self, path: Path, stamp: IndexStamp) -> None:
         """Replace the file at `path` atomically. Raises OSError."""
-        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
-        try:
-            with self._lock, open(temporary, "xb", opener=owners_alone) as out:
-                self._write(out, stamp)
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replaced(path) as out, self._lock:
+            self._write(out, stamp)
 
     def _write(self, out: Any, stamp: IndexStamp) -> None:
         checked = _Checked(out)
@@ -207,17 +152,16 @@ class FlatIndex:
             self._faiss.write_index(self._index, self._faiss.PyCallbackIOWriter(checked.write, 1 << 20))
         except RuntimeError as e:
             raise OSError(f"FAISS could not write: {e}") from e
-        text = json.dumps({**asdict(stamp), "bytes": out.tell(), "crc32": checked.crc32}).encode()
-        out.write(text + len(text).to_bytes(8, "little") + MARK)
+        write_tail(out, stamp, {"crc32": checked.crc32})
 
     @classmethod
     def read(cls, path: Path) -> tuple[FlatIndex, IndexStamp]:
         """Read a file made by `write`. Raises ValueError if torn or foreign, OSError if it cannot be read."""
-        module = _faiss()
+        module = faiss()
         with path.open("rb") as source:
-            stamp, size_bytes, crc32 = _read_stamp(source)
+            stamp, known, mark = read_tail(source)
             # Before FAISS sees them: a length that was damaged would make it ask for any amount of memory.
-            if _crc32(source, size_bytes) != crc32:
+            if mark != MARK or _crc32(source, known["bytes"]) != known.get("crc32"):
                 raise ValueError(f"{path} is damaged: its checksum is not what its stamp says")
             source.seek(0)
             try:
@@ -249,31 +193,3 @@ def _crc32(source: Any, size_bytes: int) -> int:
     while left and (part := source.read(min(left, 1 << 20))):
         value, left = zlib.crc32(part, value), left - len(part)
     return value
-
-
-def _read_stamp(source: Any) -> tuple[IndexStamp, int, int]:
-    """The stamp, and the number and the CRC-32 of the bytes before it. Raises ValueError."""
-    end = source.seek(0, os.SEEK_END)
-    tail = len(MARK) + 8
-    if end < tail:
-        raise ValueError("the index file is cut off")
-    source.seek(end - tail)
-    length, mark = int.from_bytes(source.read(8), "little"), source.read()
-    if mark != MARK or length > end - tail:
-        raise ValueError("the index file is cut off, or not oko's")
-    source.seek(end - tail - length)
-    try:
-        values = json.loads(source.read(length))
-        size_bytes, crc32 = values.pop("bytes"), values.pop("crc32")
-        stamp = IndexStamp(**values)
-    except (AttributeError, KeyError, TypeError) as e:
-        raise ValueError(f"the index file has a stamp that makes no sense: {e}") from e
-    if size_bytes != end - tail - length:
-        raise ValueError("the index file has the wrong length")
-    return stamp, size_bytes, crc32
-
-
-def read_stamp(path: Path) -> IndexStamp:
-    """The stamp of a saved index without reading the index. Raises ValueError if torn, OSError if unreadable."""
-    with path.open("rb") as source:
-        return _read_stamp(source)[0]

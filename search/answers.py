@@ -53,8 +53,13 @@ class Question:
         """By the best of the whole library: what a photo is worth does not depend on the filter."""
         if self.judge is None or not len(ids):
             return None
-        best = ordering.window(ids, scores, offset=0, limit=HEAD, taken=self.taken)
-        return self.judge.judge(self.vector, self.vectors(ids[best[PLACES[len(best) > PLACES]]]), self.nature)
+        # Which of equal scores stands first is all the same here: their dates need not be asked for.
+        best = ordering.window(ids, scores, offset=0, limit=HEAD, taken=lambda some: {})
+        looked_at = ids[best[PLACES[len(best) > PLACES]]]
+        photos = self.index.vectors(looked_at)
+        return self.judge.judge(
+            self.vector, self.vectors(looked_at) if photos is None else photos, self.nature
+        )
 
     def least(self, judgement: Judgement | None) -> float:
         """The score from which photos answer."""

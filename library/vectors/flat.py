@@ -134,6 +134,10 @@ class FlatIndex:
         numbers: Matrix = self._faiss.rev_swig_ptr(flat.get_xb(), len(self) * self.dim)
         return numbers.reshape(len(self), self.dim)
 
+    def vectors(self, ids: Ids) -> Matrix | None:
+        """None: to find where a photo's vector lies takes a pass over all ids."""
+        return None
+
     def contents(self) -> tuple[Ids, Matrix]:
         """Everything: (ids (n,) int64, vectors (n, D) float32), in no order."""
         with self._lock:

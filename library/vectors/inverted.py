@@ -312,6 +312,14 @@ class InvertedIndex:
         found[~old] = recent[[place[int(key)] for key in ids[~old]]]
         return found
 
+    def vectors(self, ids: Ids) -> Matrix | None:
+        """The vectors (n, D) float32 of photos, in the order of `ids`; None if one of them came after the file was made."""
+        rows = self._live.rows
+        known = (ids >= 0) & (ids < len(rows))
+        if not known.all() or (rows[ids] < 0).any():
+            return None
+        return self._vectors(rows[ids])
+
     def contents(self) -> tuple[Ids, Matrix]:
         """Everything: (ids (n,) int64, vectors (n, D) float32), in no order."""
         with self._lock:

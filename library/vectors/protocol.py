@@ -42,5 +42,8 @@ class VectorIndex(Protocol):
     def sample(self, most: int) -> Matrix:
         """At most so many vectors (m, D), evenly spread over all, the same ones until something is written."""
 
+    def vectors(self, ids: Ids) -> Matrix | None:
+        """The vectors (n, D) of some photos, in their order; None if the catalog is as quick, or has to be asked."""
+
     def contents(self) -> tuple[Ids, Matrix]:
         """Everything: (ids (n,), vectors (n, D)), in no order."""

@@ -352,3 +352,17 @@ def test_too_few_or_too_many_vectors_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="10 vectors instead of"):
         write_inverted(tmp_path / "v.faiss", STAMP, [(np.arange(10, dtype=np.int64), rows)], Known(NO_TEXTS))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_vectors_of_some_photos_are_those_of_the_whole(index: InvertedIndex) -> None:
+    ids, vectors = index.contents()
+    wanted = ids[::-7]
+    found = index.vectors(wanted)
+    assert found is not None
+    np.testing.assert_array_equal(found, vectors[::-7])
+    new = int(ids.max()) + 5
+    assert index.vectors(np.array([new])) is None
+    index.add(np.array([new]), vectors[:1])
+    assert index.vectors(np.array([new])) is None  # it is not in the file: the catalog has it
+    index.remove(ids[:1])
+    assert index.vectors(ids[:1]) is None

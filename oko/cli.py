@@ -6,6 +6,7 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,6 +88,8 @@ def add_action(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. As a program of its own (no `argv`) a search ends with it."""
+    if argv is None:  # `kill` is as good as Ctrl-C: what is in flight is finished, a training keeps its last step
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = _run(argv)
         if argv is None and sys.argv[1:2] == ["search"]:

@@ -313,7 +313,7 @@ class InvertedIndex:
         return found
 
     def vectors(self, ids: Ids) -> Matrix | None:
-        """The vectors (n, D) float32 of photos, in the order of `ids`; None if one of them came after the file was made."""
+        """The vectors (n, D) float32 of photos, in the order of `ids`; None if one came after the file was made."""
         rows = self._live.rows
         known = (ids >= 0) & (ids < len(rows))
         if not known.all() or (rows[ids] < 0).any():

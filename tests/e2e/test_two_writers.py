@@ -107,11 +107,13 @@ class Slow(FakeEncoder):
         time.sleep(0.05)
         return super().encode_images(batch)
 assemble.make_encoder = lambda spec, config: Slow()
-sys.exit(main(["index", sys.argv[1], "--model", "builtin", "--batch-size", "4", "--json"]))
+sys.argv = ["oko", "index", sys.argv[1], "--model", "builtin", "--batch-size", "4", "--json"]
+sys.exit(main())
 """
 
 
-def test_ctrl_c_keeps_what_was_done(tmp_path: Path, oko_home: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_kill_keep_what_was_done(tmp_path: Path, oko_home: Path, number: int) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for n in range(200):
@@ -126,7 +128,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path, oko_home: Path) -> None:
     assert child.stdout is not None
     for _ in range(4):
         assert child.stdout.readline() == "batch\n"
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
     code, out, err = finished(child)
     assert code == exits.INTERRUPTED, err
     assert "Traceback" not in err

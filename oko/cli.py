@@ -88,7 +88,9 @@ def add_action(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. As a program of its own (no `argv`) a search ends with it."""
-    if argv is None:  # `kill` is as good as Ctrl-C: what is in flight is finished, a training keeps its last step
+    if (
+        argv is None
+    ):  # `kill` is as good as Ctrl-C: what is in flight is finished, a training keeps its last step
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = _run(argv)

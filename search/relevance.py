@@ -7,7 +7,8 @@ asked for (docs/relevance.md has the measurements behind every step):
    m answer every name. With t = ((q - s) . (m - s) / |m - s|^2), 0 for the mean s of SENTENCES and 1 for m, photos are
    ranked by their product with q' = q - max(t, 0)^2 m.
 2. How far does the text stand out? At a photo, z = (q . v - mean) / deviation, both over the products of that photo
-   with SUBJECTS. It is looked at along the ranking, at PLACES, and averaged over places near each other.
+   with SUBJECTS. It is looked at along the ranking, at PLACES, and in a library of n photos min(n / ENOUGH, 1) of the
+   way to the mean over places near each other: of many photos one may be far off by chance.
 3. Hundreds of photos that stand out a little are as good a sign as one that stands out far, and then all of them are
    meant: logit = SURENESS z + DEPTH ln(place) + BIAS, place 1 being the best photo. A photo is worth what the best of
    it and those behind it are worth, so relevance falls along the ranking.
@@ -47,10 +48,10 @@ SURENESS, DEPTH, BIAS = 1.63, 0.55, -6.13
 # No place is surer: a better model, of which every caption is, must not show half the library for one.
 SUREST = 7.0
 # What keeps as many absent queries empty in libraries of 1 to 7,000 photos as in one of 500.
-ALLOWANCE, CAUTION, ENOUGH = 0.75, 0.28, 500
+ALLOWANCE, CAUTION, ENOUGH = 0.6, 0.28, 500
 # The places of the ranking that are looked at, 0 being the best: each of the first, then ever fewer of the next.
 PLACES = np.unique(np.concatenate([np.arange(16), np.geomspace(16, 599, 48).astype(np.int64)]))
-# z at place p is the mean of those from p / NEAR to NEAR (p + 1): one photo's may be far off.
+# The places from p / NEAR to NEAR (p + 1) are near place p.
 NEAR = 1.3
 # Behind the last place a photo loses so much with every `unit` of score.
 FALL = 1.0
@@ -121,6 +122,7 @@ class Judge:
         self._across = across / max(float(across @ across), 1e-12)
         self._sample = sample
         self.unit = max(float((sample @ self._subjects.T).std(axis=1).mean()), 1e-6)
+        self._crowd = min(count / ENOUGH, 1.0)
         self.allowance = (ALLOWANCE if count < ENOUGH else CAUTION) * math.log(ENOUGH / count)
 
     def direction(self, vector: F32, nature: Nature = Nature.WORDS) -> F32:
@@ -133,14 +135,15 @@ class Judge:
     def standing_out(self, vector: F32, photos: F32) -> F32:
         """How far a text `vector` (D,) stands out among all texts at the photos (p, D) in the first p of PLACES.
 
-        Returns z (p,), averaged over places near each other, at most SUREST.
+        Returns z (p,), partly averaged over places near each other, at most SUREST.
         """
         # Not `@`: BLAS spreads so little over threads, and on a busy machine waits 30 ms for them instead of 1 ms.
         nulls = np.einsum("pd,sd->ps", photos, self._subjects)  # (p, S)
         z = (photos @ vector - nulls.mean(axis=1)) / np.maximum(nulls.std(axis=1), 1e-6)
         sums = np.concatenate([[0.0], np.cumsum(z)])
         first, end = _near(len(photos))
-        return np.asarray(np.minimum((sums[end] - sums[first]) / (end - first), SUREST), np.float32)
+        z += self._crowd * ((sums[end] - sums[first]) / (end - first) - z)
+        return np.asarray(np.minimum(z, SUREST), np.float32)
 
     def judge(self, vector: F32, photos: F32, nature: Nature = Nature.WORDS) -> Judgement | None:
         """Judge a query `vector` (D,) by the photos (p, D) in the first p of PLACES of its ranking, p >= 1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ def print_overview(context: Context, overview: Overview, jobs: Sequence[tuple[st
         ("Files", _files(overview)),
     ]
     rows += _labelled("Folders", columns(map(_folder_cells, overview.roots), right=frozenset({1})))
-    rows += _labelled("Models", columns(map(_model_cells, overview.models), right=frozenset({1, 2, 3})))
+    models = map(_model_cells, _model_names(overview.models), overview.models)
+    rows += _labelled("Models", columns(models, right=frozenset({1, 2, 3})))
     rows.append(("Disk", _disk(overview)))
     rows.append(("Last run", _run(overview.last_run)))
     rows.append(("Writing", _writer(overview.writer)))
@@ -74,7 +76,16 @@ def _folder_cells(folder: Folder) -> tuple[str, ...]:
     return display_path(folder.path), count(folder.files, "file"), "; ".join(filter(None, remarks))
 
 
-def _model_cells(model: ModelUse) -> tuple[str, ...]:
+def _model_names(models: Sequence[ModelUse]) -> list[str]:
+    """A new version of oko may bring new weights of the same name: those that are alike tell their weights."""
+    times = Counter(model.stamp.name for model in models)
+    return [
+        model.stamp.name + (f" ({model.stamp.weights_sha256[:8]})" if times[model.stamp.name] > 1 else "")
+        for model in models
+    ]
+
+
+def _model_cells(name: str, model: ModelUse) -> tuple[str, ...]:
     index = (
         INDEX_STATES.get(model.index)
         or f"index behind by {model.index_behind:,} (the next search catches up)"
@@ -83,7 +94,7 @@ def _model_cells(model: ModelUse) -> tuple[str, ...]:
     taken = size(model.vectors_bytes + model.index_bytes)
     if model.recall is not None:
         index += f"; search finds {model.recall:.1%} of the ten best, as measured against exact search"
-    return model.stamp.name, count(model.photos, "photo"), percent(model.share_complete), taken, own + index
+    return name, count(model.photos, "photo"), percent(model.share_complete), taken, own + index
 
 
 def _disk(overview: Overview) -> str:

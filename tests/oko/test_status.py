@@ -213,3 +213,23 @@ def test_a_library_folder_that_text_cannot_hold(
     found = json.loads(capsys.readouterr().out.encode("utf-8"))
     assert found["library_folder"] == str(tmp_path / "b\ufffd" / "lib")
     assert base64.b64decode(found["library_folder_b64"]) == os.fsencode(library.folder)
+
+
+def test_weights_of_one_name_are_told_apart(
+    library: SmallLibrary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown() -> list[str]:
+        capsys.readouterr()
+        assert library.oko("status") == 0
+        lines = capsys.readouterr().out.splitlines()
+        at = next(number for number, line in enumerate(lines) if line.startswith("Models"))
+        return [line for line in lines[at : at + 2] if "3 photos" in line]
+
+    assert [line.split()[1] for line in shown()] == ["one"]
+    with library.writer() as store, store.catalog.writing() as c:
+        c.exec_driver_sql("UPDATE model SET weights_sha256 = 'abcdef0123456789' || substr(weights_sha256, 17)")
+    library.index()
+    first, second = shown()
+    assert "one (abcdef01)" in first
+    assert "one (" in second
+    assert "abcdef01" not in second

@@ -46,12 +46,13 @@ class Witness:
     path: str
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int  # weights of one architecture may be of one size, and times of files can be set
 
     @classmethod
     def of(cls, path: Path) -> Witness:
         """Raises OSError when it is not there."""
         stat = path.stat()
-        return cls(str(path), stat.st_size, stat.st_mtime_ns)
+        return cls(str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @dataclass(frozen=True, slots=True)

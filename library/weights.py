@@ -115,7 +115,7 @@ def hub_repo(name: str) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex. A hub blob is named by it; any other file is hashed once per size and time.
+    """SHA-256 of a file, in hex. A hub blob is named by it; any other file is hashed once per size and times.
 
     Raises ModelUnavailable when the file cannot be read.
     """
@@ -126,10 +126,10 @@ def sha256_of(path: Path) -> str:
         stat = real.stat()
     except OSError as error:
         raise ModelUnavailable(f"the weights file {path} cannot be read: {error.strerror}") from error
-    key, stamp = str(real), [stat.st_size, stat.st_mtime_ns]
+    key, stamp = str(real), [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     known = _read_hashes().get(key)
-    if isinstance(known, list) and known[:2] == stamp and isinstance(known[2], str):
-        return known[2]
+    if isinstance(known, list) and known[:-1] == stamp and isinstance(known[-1], str):
+        return known[-1]
     digest = _hash(real)
     _remember_hash(key, [*stamp, digest])
     return digest

@@ -92,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv is None
     ):  # `kill` is as good as Ctrl-C: what is in flight is finished, a training keeps its last step
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _open_streams()
     try:
         code = _run(argv)
         if argv is None and sys.argv[1:2] == ["search"]:
@@ -104,6 +105,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has what it wanted; keep Python from complaining while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.DONE
+
+
+def _open_streams() -> None:
+    """Where a stream was closed (`2>&-`, pythonw), Python has None in its place: what goes there is lost, no more."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
 
 
 def _leave(code: int) -> None:

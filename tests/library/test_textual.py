@@ -111,6 +111,17 @@ def test_a_changed_file_ends_it(spec: ModelSpec, name: str) -> None:
     assert recorded(spec) is None
 
 
+def test_other_weights_of_the_same_size_and_time_end_it(spec: ModelSpec) -> None:
+    _ = encoder(spec).clip
+    assert spec.weights is not None
+    file = spec.weights / "open_clip_model.safetensors"
+    times, content = file.stat(), bytearray(file.read_bytes())
+    content[-8:] = reversed(content[-8:])
+    file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert recorded(spec) is None
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -13,6 +13,8 @@ from oko import exits
 from oko.cli import build_parser, main
 from oko.commands import COMMANDS, config_
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,3 +99,16 @@ def test_another_package_in_our_packages_place_is_named(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     assert "oko needs its own package 'search'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_closed_stream_is_no_crash(tmp_path: Path, name: str) -> None:
+    """As with `oko search dog 2>&-`, or pythonw."""
+    program = (
+        f"import sys; sys.{name} = None; sys.argv = ['oko', 'search', 'dog', '--library', {str(tmp_path)!r}]; "
+        "from oko.cli import main; sys.exit(main())"
+    )
+    child = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert child.returncode == exits.FAILED
+    assert "Traceback" not in child.stderr
+    assert ("there is no library" in child.stderr) == (name == "stdout")

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from library.vectors import (
     read_index,
     read_stamp,
 )
+from library.vectors.files import invalidate
 from library.vectors.inverting import Coarse, Known, write_inverted
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class _Loaded:
     revision: int = -1
     saved_revision: int = -1
     checked: bool = False  # against the number of vectors in the catalog, at `revision`
+    seen: tuple[int, int] | None = None  # the file on disk as it was last looked at; None: none
 
 
 class Indexes:
@@ -125,16 +128,32 @@ class Indexes:
 
     def replace(self, model_id: int, dim: int) -> None:
         """Save the index as the catalog is now; the old file does not survive a failure to do so."""
-        path, is_large = self.path(model_id), self._is_large(model_id, dim)
-        known = self._trained(model_id, dim) if is_large else (None, 0)
-        if not is_large:
-            self.get(model_id, dim)
-        path.unlink(missing_ok=True)
-        if is_large:
+        if self._is_large(model_id, dim):
+            known = self._trained(model_id, dim)
+            with self._lock:
+                self._loaded.pop(model_id, None)  # which has the file mapped
+                self._delete(self.path(model_id))
             self._invert(model_id, dim, *known)
-        else:
+            return
+        with self._lock:
+            self.get(model_id, dim)
+            self._flatten(model_id)
+            self._delete(self.path(model_id))
             self._loaded[model_id].saved_revision = -1
             self._save_flat(model_id)
+
+    def _delete(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as e:  # on Windows, if another process searches in it
+            log.warning(
+                "the vector index %s could not be deleted (%s) and holds vectors of forgotten photos until it is: stop"
+                " every other oko and run `oko index`, or delete the file",
+                path,
+                e,
+            )
+            with contextlib.suppress(OSError):
+                invalidate(path)
 
     def rebuild(self, model_id: int, dim: int) -> bool:
         """Make the cached index of a model anew from the catalog; returns whether it could be saved."""
@@ -172,15 +191,58 @@ class Indexes:
         if (stamp.library_id, stamp.model_id, stamp.dim) != wanted or stamp.revision > newest:
             log.info("the vector index %s belongs to another state of the library and is made anew", path)
             return _Loaded(FlatIndex(dim))
+        if isinstance(index, InvertedIndex):
+            index.mend = partial(self._mended, model_id)
         return _Loaded(index, stamp.revision, stamp.revision)
+
+    def _mended(self, model_id: int, damaged: InvertedIndex) -> FlatIndex:
+        """All vectors of a model from the catalog, because the file that `damaged` has mapped is."""
+        with self._lock:
+            if model_id not in self._loaded or self._loaded[model_id].index is damaged:
+                log.warning("the vector index %s is damaged and is made anew", self.path(model_id))
+                self._loaded[model_id] = _Loaded(FlatIndex(damaged.dim))
+                self._catch_up(model_id)
+            index = self._loaded[model_id].index
+            return _flattened(index) if isinstance(index, InvertedIndex) else index
+
+    def _take_over(self, model_id: int) -> None:
+        """Load what another process has saved meanwhile if it is of the other kind, or an inverted index with less to
+        catch up with. A flat one is worth no more than the one in memory.
+        """
+        loaded = self._loaded[model_id]
+        before, loaded.seen = loaded.seen, _identity(self.path(model_id))
+        if loaded.revision < 0:
+            return
+        try:
+            stamp = read_stamp(self.path(model_id))
+        except (OSError, ValueError):
+            return
+        if isinstance(loaded.index, InvertedIndex) != (stamp.recall is not None):
+            if loaded.seen == before:
+                return  # it was of no use
+        elif isinstance(loaded.index, FlatIndex) or stamp.revision <= loaded.saved_revision:
+            return
+        else:
+            with self.catalog.reading() as c:
+                changes = loaded.index.changed + checks.changes_since(c, model_id, loaded.revision)
+            if changes <= CHANGED_SHARE * len(loaded.index):
+                return
+        found = self._load(model_id, loaded.index.dim)
+        if found.revision >= 0:
+            found.seen = loaded.seen
+            self._loaded[model_id] = found
 
     def _catch_up(self, model_id: int) -> None:
         loaded = self._loaded[model_id]
-        added = 0
         with self.catalog.reading() as c:
             newest = reading.revision(c)
-            if loaded.checked and newest == loaded.revision:
-                return
+        is_level = loaded.checked and newest == loaded.revision
+        if is_level and loaded.seen == _identity(self.path(model_id)):
+            return
+        self._take_over(model_id)
+        loaded, added = self._loaded[model_id], 0
+        with self.catalog.reading() as c:
+            newest = reading.revision(c)
             if newest != loaded.revision:
                 if loaded.revision >= 0:
                     loaded.index.remove(reading.removals(c, model_id, loaded.revision))
@@ -189,7 +251,7 @@ class Indexes:
                 log.info(
                     "the vector index of model %d did not agree with the catalog and is made anew", model_id
                 )
-                loaded = self._loaded[model_id] = _Loaded(FlatIndex(loaded.index.dim))
+                loaded = self._loaded[model_id] = _Loaded(FlatIndex(loaded.index.dim), seen=loaded.seen)
                 added = _add_all(c, loaded.index, model_id, -1)
         loaded.revision, loaded.checked = newest, True
         if added > SAVE_AFTER or loaded.saved_revision < 0:
@@ -199,12 +261,10 @@ class Indexes:
         """Save an index that is exact; an inverted one becomes so if its library has become small."""
         with self._lock:
             loaded = self._loaded[model_id]
-            index = loaded.index
-            if isinstance(index, InvertedIndex):
-                if len(index) * index.dim > EXACT_AGAIN * EXACT_UP_TO:
-                    return
-                index = _flattened(index)
-                loaded = self._loaded[model_id] = _Loaded(index, loaded.revision)
+            numbers = len(loaded.index) * loaded.index.dim
+            if isinstance(loaded.index, InvertedIndex) and numbers > EXACT_AGAIN * EXACT_UP_TO:
+                return
+            index, loaded = self._flatten(model_id), self._loaded[model_id]
             if loaded.saved_revision == loaded.revision:
                 return
             with self.catalog.reading() as c:
@@ -216,6 +276,16 @@ class Indexes:
             except OSError as e:
                 # Only a cache: the next opening makes it anew from the catalog.
                 log.warning("the vector index could not be saved (%s); the next search makes it anew", e)
+
+    def _flatten(self, model_id: int) -> FlatIndex:
+        """Make what is loaded exact, if it is not; its file is mapped no more."""
+        index = self._loaded[model_id].index
+        if isinstance(index, FlatIndex):
+            return index
+        flat = _flattened(index)
+        loaded = self._loaded[model_id]  # another one if the file was found to be damaged
+        loaded.index, loaded.saved_revision = flat, -1
+        return flat
 
     # Inverted indexes
 
@@ -254,7 +324,9 @@ class Indexes:
         return (np.array(axes), np.array(centroids)), index.trained_on
 
     def _invert(self, model_id: int, dim: int, coarse: Coarse | None = None, trained_on: int = 0) -> None:
-        """Make the file of an inverted index from the catalog, and take it for what was in memory."""
+        """Make the file of an inverted index from the catalog; the next search opens it."""
+        with self._lock:
+            self._loaded.pop(model_id, None)  # the old file may be mapped, and is replaced
         path = self.path(model_id)
         try:
             with self.catalog.reading() as c:
@@ -263,13 +335,9 @@ class Indexes:
                 texts = reading.remembered_texts(c, model_id, dim, TRIAL_TEXTS)
                 stamp = IndexStamp(library_id, model_id, dim, newest, count)
                 known = Known(texts, coarse, trained_on)
-                stamp = write_inverted(path, stamp, reading.halves(c, model_id, dim), known)
-            index, _ = read_index(path)
+                write_inverted(path, stamp, reading.halves(c, model_id, dim), known)
         except OSError as e:
             log.warning("the vector index could not be saved (%s); the next search makes it anew", e)
-            return
-        with self._lock:
-            self._loaded[model_id] = _Loaded(index, newest, newest)
 
 
 def _flattened(index: InvertedIndex) -> FlatIndex:
@@ -278,6 +346,14 @@ def _flattened(index: InvertedIndex) -> FlatIndex:
     flat = FlatIndex(index.dim)
     flat.add(ids[order], vectors[order])
     return flat
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _belongs(path: Path, library_id: str | None, newest: int) -> bool:

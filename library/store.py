@@ -94,14 +94,27 @@ class Store:
             found = reading.model_id(c, stamp)
             if found is not None:
                 return found
-            others = [f"{s.name} ({n:,} photos)" for _, s, n in reading.models(c) if n]
+            others: dict[str, int] = {}  # by name: several may have the same, with other weights
+            for _, other, n in reading.models(c):
+                if n:
+                    others[other.name] = max(n, others.get(other.name, 0))
         if not others:
             raise NoLibrary(self.folder)
+        if stamp.name in others:
+            raise ModelMismatch(
+                f"oko now has other weights named {stamp.name} than those that this library's "
+                f"{_photos(others[stamp.name])} were read with",
+                hint=f"Read them once more (tags and decisions stay): {self.index_command(stamp.name)}",
+            )
         raise ModelMismatch(
-            f"this library has no vectors made by {stamp.name} with these weights; "
-            f"it has those of {', '.join(others) or 'no model'}",
-            hint=f"Make them: oko index --model {stamp.name}",
+            f"this library has no vectors made by {stamp.name}; "
+            f"it has those of {', '.join(f'{name} ({_photos(n)})' for name, n in others.items())}",
+            hint=f"Make them: {self.index_command(stamp.name)}",
         )
+
+    def index_command(self, name: str) -> str:
+        """What a person types to have all photos read by a model; the library's own need not be named."""
+        return "oko index" if name == self.default_model() else f"oko index --model {name}"
 
     def use_model(self, stamp: ModelStamp) -> int:
         """The id of a model, recorded if it is new here."""
@@ -280,6 +293,10 @@ class Store:
         """The model this library uses when none is named, or None in a new one."""
         with self.catalog.reading() as c:
             return reading.get_meta(c, "model")
+
+
+def _photos(n: int) -> str:
+    return f"{n:,} photo{'' if n == 1 else 's'}"
 
 
 def _exists(folder: Path) -> bool:

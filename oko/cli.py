@@ -111,7 +111,7 @@ def _open_streams() -> None:
     """Where a stream was closed (`2>&-`, pythonw), Python has None in its place: what goes there is lost, no more."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the whole run
 
 
 def _leave(code: int) -> None:

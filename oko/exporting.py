@@ -81,7 +81,7 @@ def _model(context: Context, store: Store, name: str | None) -> tuple[int, Model
     canonical = Registry(context.folder).resolve(name or "").canonical_name
     with store.catalog.reading() as c:
         found = [(key, stamp) for key, stamp, n in reading.models(c) if stamp.name == canonical and n]
-        others = [stamp.name for _, stamp, n in reading.models(c) if n]
+        others = dict.fromkeys(stamp.name for _, stamp, n in reading.models(c) if n)
     if not found:
         there = ", ".join(others) or "no model"
         raise ModelMismatch(

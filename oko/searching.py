@@ -24,6 +24,7 @@ from library.records import ModelStamp, PhotoFilter
 from library.store import Store
 from oko import assemble
 from oko.context import Context
+from oko.coverage import about_none
 from search import values
 from search.filters import FILTERS, advice, any_of
 from search.query import Query, parse, query_vector
@@ -227,7 +228,7 @@ def _about_tags(store: Store, config: Config, wanted: PhotoFilter) -> str:
 def require_vectors(store: Store, spec: ModelSpec) -> None:
     """Raises ModelMismatch for a model that has seen no photo here, before it is loaded or downloaded."""
     with store.catalog.reading() as c:
-        used = [stamp.name for _, stamp, _ in reading.models(c)]
+        used = list(dict.fromkeys(stamp.name for _, stamp, _ in reading.models(c)))
     if used and spec.canonical_name not in used:
         raise ModelMismatch(
             f"this library has no vectors made by {spec.name}; it has those of {', '.join(used)}",
@@ -240,14 +241,13 @@ def why_nothing(store: Store, config: Config, stamp: ModelStamp | None, wanted: 
     wanted = with_known_tags(store, config, wanted)
     about_tags = _about_tags(store, config, wanted)
     with store.catalog.reading() as c:
-        model_id = reading.model_id(c, stamp) if stamp is not None else None
-        if model_id is None or not reading.embedding_count(c, model_id):
+        if stamp is None or not reading.photo_count(c):
             return "The library has no photos yet. Index some: oko index ~/Pictures"
         if about_tags:
             return about_tags
         if not wanted.is_open and not len(filtering.matching_photo_ids(c, wanted)):
             return "No photo passes these filters."
-    return "No photo is on disk at the moment; --missing shows those that were."
+    return about_none(store, stamp) or "No photo is on disk at the moment; --missing shows those that were."
 
 
 def about_cut(page: SearchPage) -> str:

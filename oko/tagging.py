@@ -23,6 +23,7 @@ from library.store import Store
 from library.vocabulary import Vocabulary, load_vocabulary
 from oko import assemble, jobs
 from oko.context import Context
+from oko.coverage import about_part
 from oko.deciding import find_photos, write_decisions
 from oko.prompts import PromptsAhead
 from oko.tagnames import TagNames
@@ -90,7 +91,10 @@ def tag_library(context: Context, *, model: Callable[[], Encoder] | None = None)
                 job.tell(phase="tag", done=done, total=total)
 
             report = tagger.tag_all(progress)
-        return report, time.monotonic() - started
+        elapsed_s = time.monotonic() - started
+        if part := about_part(tagger.store, tagger.stamp, have=report.photos):
+            context.note(part)
+        return report, elapsed_s
 
 
 @contextmanager

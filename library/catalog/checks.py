@@ -42,6 +42,11 @@ def live_photo_count(c: Connection) -> int:
     return int(c.execute(select(func.count()).select_from(photo).where(_live())).scalar_one())
 
 
+def highest_photo_id(c: Connection) -> int:
+    """No fewer than there are photos, and found without counting them; 0 where there is none."""
+    return int(c.execute(select(func.max(photo.c.id))).scalar() or 0)
+
+
 def _live() -> Any:
     return exists().where(file.c.photo_id == photo.c.id, file.c.state == FileState.INDEXED)
 

@@ -10,7 +10,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,7 +39,10 @@ class IndexStamp:
 
 @contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:
-    """A new file, readable too, that takes the place of the one at `path` when all went well. Raises OSError."""
+    """A new file, readable too, that takes the place of the one at `path` when all went well. Raises OSError.
+
+    Neither may be mapped any more at the end: Windows then refuses.
+    """
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
     try:
         with open(temporary, "x+b", opener=owners_alone) as out:
@@ -48,18 +51,31 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
             os.fsync(out.fileno())
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _drop(temporary)
 
 
 @contextmanager
 def scratch(path: Path) -> Iterator[BinaryIO]:
-    """A file beside `path` for as long as it is needed. Raises OSError."""
+    """A file beside `path` for as long as it is needed, not mapped any more at the end. Raises OSError."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
     try:
         with open(temporary, "x+b", opener=owners_alone) as out:
             yield out
     finally:
+        _drop(temporary)
+
+
+def _drop(temporary: Path) -> None:
+    # What went wrong is to be told, not that this could not be deleted: old ones go when the library is next written.
+    with suppress(OSError):
         temporary.unlink(missing_ok=True)
+
+
+def invalidate(path: Path) -> None:
+    """Break the end of a saved index: nobody opens it any more, who has it mapped goes on. Raises OSError."""
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\0")
 
 
 def write_tail(out: BinaryIO, stamp: IndexStamp, further: dict[str, Any], mark: bytes = MARK) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -109,6 +110,8 @@ class InvertedIndex:
         self.trained_on = trained_on  # how many vectors there were when the centroids were made
         self.recall = recall
         self.changed = 0  # vectors that came or went since the file was made
+        # Asked when the file turns out to be damaged: everything, from where it is kept.
+        self.mend: Callable[[InvertedIndex], FlatIndex] | None = None
         self._file = sections
         self._ends = np.concatenate([[0], np.cumsum(sections.sizes)])
         self._list_of = np.repeat(np.arange(len(sections.sizes), dtype=np.int32), sections.sizes)
@@ -167,6 +170,16 @@ class InvertedIndex:
             self._live = _Live(rows, live.sizes - gone, live.count - len(going))
         return len(going)
 
+    def _mended(self, numbers: Matrix) -> bool:
+        """Whether numbers from the file are none (no checksum is over its vectors), and it counts no more."""
+        if self.mend is None or np.isfinite(numbers).all():
+            return False
+        everything = self.mend(self)
+        with self._lock:
+            self._live = _Live(np.full_like(self._live.rows, -1), np.zeros_like(self._live.sizes), 0)
+            self._recent = everything
+        return True
+
     # Searching
 
     def count(self, *, only: Ids | None = None, without: Ids | None = None) -> int:
@@ -190,7 +203,11 @@ class InvertedIndex:
             recent = self._recent.search(vector, k, only=only, without=without)
         chosen = self._choose(live, only, without)
         # The recent ones are of their own, so that a photo that changed meanwhile is never here and there.
-        ids, scores = self._best(vector, min(k, chosen.count), chosen, live)
+        most = min(max(k, 0), chosen.count)
+        ids, scores = self._best(vector, most, chosen, live)
+        # The scan passes over what is no number, and then finds too few.
+        if self._mended(scores if len(ids) == most else np.full(1, np.nan, np.float32)):
+            return self.search(query, k, only=only, without=without)
         ids, scores = np.concatenate([ids, recent[0]]), np.concatenate([scores, recent[1]])
         order = np.lexsort((ids, -scores))[: max(k, 0)]
         return ids[order], scores[order]
@@ -266,7 +283,11 @@ class InvertedIndex:
     # Exactly
 
     def _exact(self, query: Matrix, rows: NDArray[np.int32]) -> Matrix:
-        return np.asarray(self._decoded(self._file.codes[rows]) @ query, np.float32) * self._file.scales[rows]
+        return self._products(self._file.codes[rows], query) * self._file.scales[rows]
+
+    def _products(self, codes: NDArray[np.uint8], query: Matrix) -> Matrix:
+        with np.errstate(invalid="ignore"):  # of damaged vectors, which `_mended` is for
+            return np.asarray(self._decoded(codes) @ query, np.float32)
 
     def _decoded(self, codes: NDArray[np.uint8]) -> Matrix:
         # By FAISS: five times as fast as NumPy.
@@ -278,7 +299,7 @@ class InvertedIndex:
         scores = np.empty(len(ids), np.float32)
         for start in range(0, len(ids), PART):
             end = min(start + PART, len(ids))
-            scores[start:end] = self._decoded(self._file.codes[start:end]) @ query
+            scores[start:end] = self._products(self._file.codes[start:end], query)
         scores *= self._file.scales
         if chosen is not None and chosen.bits is not None:
             keep = np.unpackbits(chosen.bits, bitorder="little")[ids].astype(bool)
@@ -297,6 +318,8 @@ class InvertedIndex:
         with self._lock:
             live, recent = self._live, self._recent.scores(vector)
         ids, scores = self._all_scores(vector, live)
+        if self._mended(scores):
+            return self.scores(query)
         return np.concatenate([ids, recent[0]]), np.concatenate([scores, recent[1]])
 
     def sample(self, most: int) -> Matrix:
@@ -309,6 +332,8 @@ class InvertedIndex:
         found = np.empty((len(ids), self.dim), np.float32)
         old = np.array([int(key) not in place for key in ids], bool)
         found[old] = self._vectors(live.rows[ids[old]])
+        if self._mended(found[old]):
+            return self.sample(most)
         found[~old] = recent[[place[int(key)] for key in ids[~old]]]
         return found
 
@@ -318,7 +343,8 @@ class InvertedIndex:
         known = (ids >= 0) & (ids < len(rows))
         if not known.all() or (rows[ids] < 0).any():
             return None
-        return self._vectors(rows[ids])
+        found = self._vectors(rows[ids])
+        return None if self._mended(found) else found
 
     def contents(self) -> tuple[Ids, Matrix]:
         """Everything: (ids (n,) int64, vectors (n, D) float32), in no order."""
@@ -326,6 +352,8 @@ class InvertedIndex:
             live, (recent_ids, recent) = self._live, self._recent.contents()
         rows = np.flatnonzero(live.rows[self._file.ids] >= 0)
         parts = [self._vectors(rows[at : at + PART]) for at in range(0, len(rows), PART)]
+        if any(self._mended(part) for part in parts):
+            return self.contents()
         return np.concatenate([self._file.ids[rows], recent_ids]), np.concatenate([*parts, recent])
 
     def _vectors(self, rows: NDArray[Any]) -> Matrix:

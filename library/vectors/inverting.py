@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from library.vectors.engine import faiss
 from library.vectors.files import INVERTED_MARK, IndexStamp, replaced, scratch, write_tail
-from library.vectors.inverted import AXES, Sections, sections_of, size_bytes_of
+from library.vectors.inverted import AXES, sections_of, size_bytes_of
 from library.vectors.protocol import Ids, Matrix
 
 log = logging.getLogger(__name__)
@@ -62,20 +62,27 @@ def write_inverted(
 
     They are `stamp.count`, at least one. Returns the stamp with the recall that was measured. Raises OSError.
     """
-    with scratch(path) as beside:
-        ids, vectors = _spooled(beside, stamp, parts)
-        coarse, trained_on = known.coarse, known.trained_on
-        if coarse is None:
-            coarse, trained_on = _trained(vectors), len(vectors)
-        lists = _nearest(vectors, coarse)
-        budget, recall = _budget(vectors, lists, coarse, known.texts)
-        found = IndexStamp(stamp.library_id, stamp.model_id, stamp.dim, stamp.revision, stamp.count, recall)
-        with replaced(path) as out:
-            sections = _written(out, stamp.dim, (ids, vectors), lists, coarse)
-            crc32 = sections.checked()
-            further = {"lists": len(coarse[1]), "budget": budget, "trained_on": trained_on, "crc32": crc32}
-            write_tail(out, found, further, INVERTED_MARK)
-    log.info("recall at %d of the vector index %s: %.4f, looking at %d vectors", DEPTH, path, recall, budget)
+    with scratch(path) as beside, replaced(path) as out:
+        # All that is mapped ends with this call: Windows neither renames nor deletes a file that is.
+        found = _made(out, beside, stamp, parts, known)
+    log.info("recall at %d of the vector index %s: %.4f", DEPTH, path, found.recall)
+    return found
+
+
+def _made(
+    out: BinaryIO, beside: BinaryIO, stamp: IndexStamp, parts: Iterable[tuple[Ids, Halves]], known: Known
+) -> IndexStamp:
+    ids, vectors = _spooled(beside, stamp, parts)
+    coarse, trained_on = known.coarse, known.trained_on
+    if coarse is None:
+        coarse, trained_on = _trained(vectors), len(vectors)
+    lists = _nearest(vectors, coarse)
+    budget, recall = _budget(vectors, lists, coarse, known.texts)
+    log.info("a query looks at %d of %d vectors", budget, len(vectors))
+    crc32 = _written(out, stamp.dim, (ids, vectors), lists, coarse)
+    further = {"lists": len(coarse[1]), "budget": budget, "trained_on": trained_on, "crc32": crc32}
+    found = replace(stamp, recall=recall)
+    write_tail(out, found, further, INVERTED_MARK)
     return found
 
 
@@ -138,7 +145,8 @@ def _nearest(vectors: Halves, coarse: Coarse) -> NDArray[np.int32]:
 
 def _written(
     out: BinaryIO, dim: int, given: tuple[Ids, Halves], list_of: NDArray[np.int32], coarse: Coarse
-) -> Sections:
+) -> int:
+    """Write the sections; returns their checksum."""
     (ids, vectors), (axes, centroids) = given, coarse
     size_bytes = size_bytes_of(len(ids), len(centroids), dim)
     out.truncate(size_bytes)
@@ -155,7 +163,7 @@ def _written(
         sections.codes[start : start + PART] = rows.view(np.uint8)
     mapped.flush()
     out.seek(size_bytes)
-    return sections
+    return sections.checked()
 
 
 # How much a query has to look at

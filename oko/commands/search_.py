@@ -163,7 +163,7 @@ def _asked(args: argparse.Namespace, context: Context) -> Asked:
 
 
 def _search_alone(args: argparse.Namespace, context: Context) -> int:
-    from oko import assemble, render, searching
+    from oko import assemble, coverage, render, searching
 
     asked = searching.request(args, context.config)
     check_files(args)
@@ -174,4 +174,8 @@ def _search_alone(args: argparse.Namespace, context: Context) -> int:
             context.note(searching.about_cut(page))
         elif not page.total:
             context.note(searching.why_nothing(store, context.config, stamp, asked.wanted))
+        if stamp is not None and not asked.is_of_filters_alone:
+            part = coverage.about_part(store, stamp)
+            if part:
+                context.note(part)
     return code

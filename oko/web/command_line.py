@@ -72,6 +72,8 @@ def search_for_command_line(serving: Desk, asked: CommandLineSearch) -> JSONResp
     except QueryError as e:
         error = {"message": e.message, "hint": e.hint, "kind": "QueryError", "start": e.start, "end": e.end}
         return JSONResponse({"error": {**error, "text": e.text}}, 400)
+    # The page shows by itself how many are cut.
+    notes = [*filter(None, [searching.about_cut(page)]), *notes]
     return JSONResponse({"results": [on_the_wire(each) for each in page.results], "notes": notes})
 
 
@@ -79,8 +81,8 @@ def _difference(serving: Serving, asked: CommandLineSearch) -> str:
     """Why the server might answer otherwise than the command would by itself; "" if it would not."""
     if asked.settings != remote.fingerprint(serving.config):
         return "the settings differ"
-    model = serving.model()
-    own = {serving.config.model, model.name, model.stamp.name}
+    model = serving.warm.chosen(serving.store).spec
+    own = {serving.config.model, model.name, model.canonical_name}
     if asked.model == "auto":
         return "" if model.name == serving.store.default_model() else "the server uses another model"
     return "" if asked.model in own - {"auto"} else "the server uses another model"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from library.catalog import reading
-from library.errors import LibraryLocked, LibraryUnreadable
+from library.errors import LibraryLocked, LibraryUnreadable, ModelMismatch
 from library.folder import owners_alone
 from library.records import display_path
 from oko import __version__, jobs, searching
@@ -61,7 +61,10 @@ def serve(context: Context, options: Options) -> None:
     ):
         policy = make_policy(context.folder, options, listener.getsockname()[1])
         with searching.status(context, "Loading the model"):
-            desk.warm_up()
+            trouble = _warmed_up(desk)
+        if trouble is not None:
+            what_now = "The watcher reads all photos once more now." if options.watch else trouble.hint
+            context.note(f"Words find nothing yet: {trouble.message}. {what_now}")
         server = make_server(make_app(desk, policy), desk.stopping)
         with _told(context.folder, options, policy, listener), contextlib.ExitStack() as stack:
             if options.watch:
@@ -70,6 +73,15 @@ def serve(context: Context, options: Options) -> None:
             if options.open_page:
                 stack.enter_context(_opened(context.folder, _link(_local_url(options, listener), policy)))
             server.run(sockets=[listener])
+
+
+def _warmed_up(desk: Serving) -> ModelMismatch | None:
+    """Load the model. Where it has seen no photo the page, filters and tags work all the same: that is returned."""
+    try:
+        desk.warm_up()
+    except ModelMismatch as e:
+        return e
+    return None
 
 
 @contextlib.contextmanager
@@ -174,12 +186,11 @@ def _announce(context: Context, desk: Serving, options: Options, where: tuple[Po
         place = context.folder / TOKEN_NAME
         link, *others = [f"{url}/?token=..." for url in urls]
         link += f" (the token is in {display_path(place)})"
+    model = desk.warm.chosen(desk.store).spec.name
     with desk.store.catalog.reading() as c:
         photos = count(reading.photo_count(c), "photo")
     name = display_path(context.folder)
-    context.result(
-        f"Serving {name} at {link} \N{EM DASH} {photos}, model {desk.model().name}; Ctrl-C ends it."
-    )
+    context.result(f"Serving {name} at {link} \N{EM DASH} {photos}, model {model}; Ctrl-C ends it.")
     for other in others:
         context.result(f"Also at {other}")
     sys.stdout.flush()

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query, Response
 from library.catalog import reading
 from library.records import SearchResult
 from oko import searching
+from oko.coverage import about_part
 from oko.remote import FURTHER
 from oko.render import as_json
 from oko.searching import Request
@@ -64,25 +65,27 @@ def search(
         cut=page.cut,
         at_least=page.at_least,
         took_ms=round(1000 * (time.monotonic() - began), 2),
-        notes=notes if not page.total and not page.cut else [],
+        notes=notes,
     )
     # FastAPI would take the answer apart, and check all of it once more.
     return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 def ask(serving: Serving, asked: Request, pictures: Sequence[str]) -> tuple[SearchPage, list[str]]:
-    """One page of answers, and what the command line says about it: as `oko.searching.answer`, with the model warm.
+    """One page of answers, and what is to be said about it: as `oko.searching.answer`, with the model warm.
 
     `pictures` are ids of pictures handed in. Raises QueryError, NotThere, ModelError, LibraryError.
     """
-    store, config, model = serving.store, serving.config, serving.model()
+    store, config = serving.store, serving.config
+    if asked.is_of_filters_alone and not pictures:
+        page, stamp = searching.by_filters(store, config, asked, serving.filterer())
+        return page, [] if page.total else [searching.why_nothing(store, config, stamp, asked.wanted)]
+    model = serving.model()
     asked = replace(asked, pictures=[vector_of(serving, key, model.stamp) for key in pictures])
     page = searching.by_likeness(store, config, asked, model.encoder, model.searcher)
-    if page.cut:
-        return page, [searching.about_cut(page)]
-    if page.total:
-        return page, []
-    return page, [searching.why_nothing(store, config, model.stamp, asked.wanted)]
+    is_empty = not page.total and not page.cut
+    why = searching.why_nothing(store, config, model.stamp, asked.wanted) if is_empty else ""
+    return page, [note for note in (why, about_part(store, model.stamp)) if note]
 
 
 def results(serving: Serving, found: Sequence[SearchResult]) -> list[Result]:

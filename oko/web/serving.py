@@ -18,11 +18,11 @@ from starlette.exceptions import HTTPException
 
 from library.config import Config
 from library.encoder import Encoder
-from library.errors import NoLibrary
+from library.errors import ModelMismatch, NoLibrary
 from library.records import ModelStamp
 from library.store import Store
 from library.vocabulary import Vocabulary, load_vocabulary
-from oko import assemble
+from oko import assemble, searching
 from oko.warm import MOST_AT_ONCE, WarmModel
 from search.rank import Searcher
 
@@ -79,8 +79,18 @@ class Serving:
         chosen, searcher = self.warm.searcher(self.store)
         return Model(chosen.spec.name, chosen.encoder, searcher.stamp, searcher)
 
+    def filterer(self) -> Searcher | None:
+        """What answers a query of filters alone, for which any model will do; None before the first photo."""
+        try:
+            return self.model().searcher
+        except ModelMismatch:  # the model has seen no photo here
+            return searching.filterer(self.store)
+
     def warm_up(self) -> None:
-        """Load the model and the vectors, and use both once: the first one who asks must not wait for that."""
+        """Load the model and the vectors, and use both once: the first one who asks must not wait for that.
+
+        Raises ModelMismatch where the vectors are another model's, or of other weights.
+        """
         model = self.model()
         vector = model.encoder.encode_texts(["a photo"])[0]
         with contextlib.suppress(NoLibrary):  # before the first photo there is nothing to look through

@@ -318,8 +318,9 @@ def test_another_model_is_refused_by_name(album: Album) -> None:
         store.model_id(FakeEncoder(name="other").stamp)
     assert "other" in caught.value.message
     assert "fake (12 photos)" in caught.value.message
-    with album.reading() as store, pytest.raises(ModelMismatch):
+    with album.reading() as store, pytest.raises(ModelMismatch) as caught:
         store.model_id(FakeEncoder(seed=1).stamp)
+    assert "other weights named fake than those that this library's 12 photos" in caught.value.message
 
 
 def test_parts_of_an_index_that_a_killed_process_left_are_deleted(album: Album) -> None:

@@ -227,7 +227,9 @@ def test_weights_of_one_name_are_told_apart(
 
     assert [line.split()[1] for line in shown()] == ["one"]
     with library.writer() as store, store.catalog.writing() as c:
-        c.exec_driver_sql("UPDATE model SET weights_sha256 = 'abcdef0123456789' || substr(weights_sha256, 17)")
+        c.exec_driver_sql(
+            "UPDATE model SET weights_sha256 = 'abcdef0123456789' || substr(weights_sha256, 17)"
+        )
     library.index()
     first, second = shown()
     assert "one (abcdef01)" in first

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from library.config import Config
+from library.errors import ModelMismatch
 from library.fakes import FakeEncoder
 from library.store import Store
 from oko.web.serving import Serving, serving
@@ -124,6 +125,40 @@ def test_another_model_of_the_library_is_taken_up(site: Site) -> None:
     assert names(site.client.get("/api/search", params={"q": "red", "all": True}).json())[0] == "red.jpg"
     assert site.desk.model().name == "two"
     assert site.library.encoders["one"].closed
+
+
+def test_without_vectors_of_the_model_all_but_its_search_works(library: SmallLibrary) -> None:
+    """New weights of the same name, and a model that was never used here."""
+    library.encoders["one"] = FakeEncoder(name="one", seed=1)
+    for model, words in (("auto", "other weights named one"), ("two", "no vectors made by two")):
+        with serving(library.folder, Config(model=model)) as desk:
+            with pytest.raises(ModelMismatch):
+                desk.warm_up()
+            with client_of(desk) as client:
+                assert client.get("/api/search").json()["total"] == 3
+                assert client.get("/api/search", params={"q": "has:gps"}).json()["total"] == 3
+                answer = client.get("/api/search", params={"q": "tag:nosuch"}).json()
+                assert answer["notes"][0].startswith("There is no tag nosuch.")
+                assert client.get("/api/tags").status_code == 200
+                refused = client.get("/api/search", params={"q": "red"})
+                assert (refused.status_code, words in refused.json()["error"]["message"]) == (409, True)
+
+
+def test_a_part_is_told_as_a_part_until_the_rest_is_read(site: Site) -> None:
+    from indexer.pipeline import IndexRun
+    from oko import assemble
+
+    encoder = site.library.encoders["one"] = FakeEncoder(name="one", seed=1)
+    with site.library.writer() as store:
+        settings = assemble.index_settings(Config(), site.library.folder, encoder, limit=2)
+        list(IndexRun(store, encoder, settings).steps([site.library.photos]))
+    red = {"q": "red", "all": True}
+    assert site.client.get("/api/search", params=red).json()["notes"] == [
+        "Only 2 of 3 photos have vectors by this model; oko index makes the rest."
+    ]
+    assert site.client.get("/api/search").json()["notes"] == []
+    site.library.index()
+    assert site.client.get("/api/search", params=red).json()["notes"] == []
 
 
 def test_what_is_indexed_meanwhile_is_found(site: Site) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -161,6 +162,19 @@ def test_the_end_of_the_watcher_is_said(library: SmallLibrary, tmp_path: Path) -
         os.kill(watcher["pid"], signal.SIGKILL)
         wait_for(lambda: "The watcher has ended" in log.read_text())
         assert process.get("/api/health")[0] == 200
+
+
+def test_new_weights_keep_no_server_from_starting(library: SmallLibrary, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(library.folder / "catalog.sqlite")) as catalog, catalog:
+        catalog.execute("UPDATE model SET weights_sha256 = 'of the version before'")
+    log = tmp_path / "log"
+    with served(library.folder, log, "--watch") as process:
+        said = log.read_text()
+        assert said.startswith("Words find nothing yet: oko now has other weights named one")
+        assert said.endswith("The watcher reads all photos once more now.\n")
+        assert process.get("/api/search?q=has:gps")[0] == 200
+        wait_for(lambda: process.get("/api/search?q=red")[0] == 200, "it reads them once more")
+        wait_for(lambda: json.loads(process.get("/api/search?q=red&all=1")[1])["total"] == 3)
 
 
 # Without a process

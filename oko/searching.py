@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from library.catalog import filtering, reading, tagging
+from library.catalog import reading
 from library.config import Config
 from library.encoder import Encoder
 from library.errors import ModelMismatch, UsageError
@@ -24,7 +24,6 @@ from library.records import ModelStamp, PhotoFilter
 from library.store import Store
 from oko import assemble
 from oko.context import Context
-from oko.coverage import about_none
 from search import values
 from search.filters import FILTERS, advice, any_of
 from search.query import Query, parse, query_vector
@@ -207,24 +206,6 @@ def with_known_tags(store: Store, config: Config, wanted: PhotoFilter) -> PhotoF
     return known(wanted)
 
 
-def _about_tags(store: Store, config: Config, wanted: PhotoFilter) -> str:
-    """A sentence on the first tag of a filter that no photo has, or ""."""
-    from oko.tagnames import TagNames
-
-    names = TagNames.of(store, config)
-    with store.catalog.reading() as c:
-        counts = tagging.tag_counts(c)
-    for name in tags_in(wanted):
-        has = counts.get(name, {})
-        if has.get(tagging.SUGGESTED) or has.get(tagging.CONFIRMED):
-            continue
-        if name in names:
-            return f"No photo has the tag {name}. Suggest tags for all photos: oko tag"
-        near = names.near(name)
-        return f"There is no tag {name}." + (f" Did you mean {' or '.join(near)}?" if near else "")
-    return ""
-
-
 def require_vectors(store: Store, spec: ModelSpec) -> None:
     """Raises ModelMismatch for a model that has seen no photo here, before it is loaded or downloaded."""
     with store.catalog.reading() as c:
@@ -234,25 +215,3 @@ def require_vectors(store: Store, spec: ModelSpec) -> None:
             f"this library has no vectors made by {spec.name}; it has those of {', '.join(used)}",
             hint=f"Make them: oko index --model {spec.name}",
         )
-
-
-def why_nothing(store: Store, config: Config, stamp: ModelStamp | None, wanted: PhotoFilter) -> str:
-    """A sentence for an empty answer. `stamp` is the model that was used, None where the library has none."""
-    wanted = with_known_tags(store, config, wanted)
-    about_tags = _about_tags(store, config, wanted)
-    with store.catalog.reading() as c:
-        if stamp is None or not reading.photo_count(c):
-            return "The library has no photos yet. Index some: oko index ~/Pictures"
-        if about_tags:
-            return about_tags
-        if not wanted.is_open and not len(filtering.matching_photo_ids(c, wanted)):
-            return "No photo passes these filters."
-    return about_none(store, stamp) or "No photo is on disk at the moment; --missing shows those that were."
-
-
-def about_cut(page: SearchPage) -> str:
-    """A sentence on the photos that were left out as not relevant, or ""."""
-    if not page.cut:
-        return ""
-    photos = "1 photo lies" if page.cut == 1 else f"{page.cut:,} photos lie"
-    return f"{photos} below the relevance line; --all shows {'it' if page.cut == 1 else 'them'}, too."

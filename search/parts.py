@@ -43,7 +43,7 @@ class Term:
     end: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
-        shown = ",".join(_value_text(value) for value in self.values)
+        shown = ",".join(quoted_value(value) for value in self.values)
         return f"{'-' if self.negated else ''}{self.name}:{shown}"
 
 
@@ -84,7 +84,8 @@ class Query:
         return replace(self, parts=(*self.parts, *more))
 
 
-def _value_text(value: str) -> str:
+def quoted_value(value: str) -> str:
+    """A value as it is written behind `name:`, in quotes where it needs them."""
     plain = re.fullmatch(r"[^\s,\"“„«]\S*", value) and not re.search(r"[,\\]", value)
     return value if plain else quoted(value)
 

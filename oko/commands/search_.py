@@ -163,19 +163,13 @@ def _asked(args: argparse.Namespace, context: Context) -> Asked:
 
 
 def _search_alone(args: argparse.Namespace, context: Context) -> int:
-    from oko import assemble, coverage, render, searching
+    from oko import assemble, remarks, render, searching
 
     asked = searching.request(args, context.config)
     check_files(args)
     with assemble.reading(context.folder, context.config) as store:
         page, stamp = searching.answer(context, store, asked)
         code = render.print_results(context, store, page.results, args)
-        if page.cut:
-            context.note(searching.about_cut(page))
-        elif not page.total:
-            context.note(searching.why_nothing(store, context.config, stamp, asked.wanted))
-        if stamp is not None and not asked.is_of_filters_alone:
-            part = coverage.about_part(store, stamp)
-            if part:
-                context.note(part)
+        for note in remarks.on_command_line(store, context.config, asked, page, stamp):
+            context.note(note)
     return code

@@ -82,6 +82,14 @@ class Result(PathAnswer):
     version: str = Field(description="of the photo's content: add it to picture addresses as ?v=")
 
 
+class TaggedAnswer(Answer):
+    """More photos have the tag that the query's words are the name of than were found by those words."""
+
+    tag: str
+    photos: int
+    query: str = Field(description="that finds them")
+
+
 class SearchAnswer(Answer):
     """One page of results."""
 
@@ -95,6 +103,9 @@ class SearchAnswer(Answer):
     )
     took_ms: float
     notes: list[str] = Field(description="sentences for people")
+    tagged: TaggedAnswer | None = Field(
+        description="where a search for the tag instead finds more; else null"
+    )
 
 
 class FileOfPhoto(PathAnswer):

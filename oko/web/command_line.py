@@ -15,11 +15,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from library.errors import QueryError, UsageError
-from oko import remote, searching
+from oko import remarks, remote, searching
 from oko.commands.search_ import add_question
 from oko.web.answers import Answer
 from oko.web.failures import Conflict, documented
-from oko.web.searching import MOST_PICTURES, ask, on_the_wire
+from oko.web.searching import MOST_PICTURES, ask, on_the_wire, with_pictures
 from oko.web.serving import Desk, Serving
 
 router = APIRouter(prefix="/api/command-line", tags=["command line"])
@@ -68,12 +68,12 @@ def search_for_command_line(serving: Desk, asked: CommandLineSearch) -> JSONResp
     if refusal:
         return JSONResponse({"error": {"message": refusal, "hint": "", "kind": "UsageError"}}, 412)
     try:
-        page, notes = ask(serving, _request(serving, asked), asked.pictures)
+        request = with_pictures(serving, _request(serving, asked), asked.pictures)
+        page, stamp = ask(serving, request)
     except QueryError as e:
         error = {"message": e.message, "hint": e.hint, "kind": "QueryError", "start": e.start, "end": e.end}
         return JSONResponse({"error": {**error, "text": e.text}}, 400)
-    # The page shows by itself how many are cut.
-    notes = [*filter(None, [searching.about_cut(page)]), *notes]
+    notes = remarks.on_command_line(serving.store, serving.config, request, page, stamp)
     return JSONResponse({"results": [on_the_wire(each) for each in page.results], "notes": notes})
 
 

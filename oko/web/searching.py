@@ -10,13 +10,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from library.catalog import reading
-from library.records import SearchResult
-from oko import searching
-from oko.coverage import about_part
+from library.records import ModelStamp, SearchResult
+from oko import remarks, searching
 from oko.remote import FURTHER
 from oko.render import as_json
 from oko.searching import Request
-from oko.web.answers import Result, SearchAnswer
+from oko.web.answers import Result, SearchAnswer, TaggedAnswer
 from oko.web.failures import documented
 from oko.web.photos import version_of
 from oko.web.pictures import vector_of
@@ -55,9 +54,10 @@ def search(
     began = time.monotonic()
     query = parse(q)
     order = sort or query.sort
-    page, notes = ask(
-        serving, Request(query, (), query.wanted, order, offset, limit, everything), picture or ()
-    )
+    request = Request(query, (), query.wanted, order, offset, limit, everything)
+    request = with_pictures(serving, request, picture or ())
+    page, stamp = ask(serving, request)
+    tagged = remarks.tagged(serving.store, request, page)
     answer = SearchAnswer(
         results=results(serving, page.results),
         offset=page.offset,
@@ -65,27 +65,28 @@ def search(
         cut=page.cut,
         at_least=page.at_least,
         took_ms=round(1000 * (time.monotonic() - began), 2),
-        notes=notes,
+        notes=remarks.about(serving.store, serving.config, request, page, stamp),
+        tagged=TaggedAnswer(tag=tagged.tag, photos=tagged.photos, query=tagged.query) if tagged else None,
     )
     # FastAPI would take the answer apart, and check all of it once more.
     return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
-def ask(serving: Serving, asked: Request, pictures: Sequence[str]) -> tuple[SearchPage, list[str]]:
-    """One page of answers, and what is to be said about it: as `oko.searching.answer`, with the model warm.
+def with_pictures(serving: Serving, asked: Request, pictures: Sequence[str]) -> Request:
+    """What is asked for, with pictures that were handed in, by their ids. Raises NotThere, ModelMismatch."""
+    if not pictures:
+        return asked
+    stamp = serving.model().stamp
+    return replace(asked, pictures=[vector_of(serving, key, stamp) for key in pictures])
 
-    `pictures` are ids of pictures handed in. Raises QueryError, NotThere, ModelError, LibraryError.
-    """
+
+def ask(serving: Serving, asked: Request) -> tuple[SearchPage, ModelStamp | None]:
+    """As `oko.searching.answer`, with the model warm. Raises QueryError, ModelError, LibraryError."""
     store, config = serving.store, serving.config
-    if asked.is_of_filters_alone and not pictures:
-        page, stamp = searching.by_filters(store, config, asked, serving.filterer())
-        return page, [] if page.total else [searching.why_nothing(store, config, stamp, asked.wanted)]
+    if asked.is_of_filters_alone:
+        return searching.by_filters(store, config, asked, serving.filterer())
     model = serving.model()
-    asked = replace(asked, pictures=[vector_of(serving, key, model.stamp) for key in pictures])
-    page = searching.by_likeness(store, config, asked, model.encoder, model.searcher)
-    is_empty = not page.total and not page.cut
-    why = searching.why_nothing(store, config, model.stamp, asked.wanted) if is_empty else ""
-    return page, [note for note in (why, about_part(store, model.stamp)) if note]
+    return searching.by_likeness(store, config, asked, model.encoder, model.searcher), model.stamp
 
 
 def results(serving: Serving, found: Sequence[SearchResult]) -> list[Result]:

@@ -183,6 +183,31 @@ def test_what_lies_below_the_line_can_be_shown(site: Site, tab: Tab) -> None:
     expect(page).to_have_url(re.compile("all=1"))
 
 
+@pytest.mark.parametrize("found", [0, 3])
+def test_a_tag_that_finds_more_can_be_shown(site: Site, tab: Tab, found: int) -> None:
+    tagged = [site.id_of(f"green-{n}.jpg") for n in range(5)]
+    for photo in tagged:
+        site.suggest(photo, "meadow")
+    page = tab.open(site.url)
+
+    def fewer(route: Any) -> None:
+        answer = route.fetch()
+        told = answer.json()
+        if "tag%3A" not in route.request.url and "q=meadow" in route.request.url:
+            told |= {"results": told["results"][:found], "total": found, "cut": told["total"] + told["cut"]}
+            told["tagged"] = {"tag": "meadow", "photos": 5, "query": "tag:meadow"}
+        route.fulfill(response=answer, json=told)
+
+    page.route("**/api/search?*", fewer)
+    search(page, "meadow")
+    box = page.locator("#notes" if found else "#state")
+    expect(box).to_contain_text("5 photos have the tag meadow.")
+    box.get_by_role("button", name="Show them").click()
+    expect(page).to_have_url(re.compile("tag"))
+    expect(page.locator(".tile")).to_have_count(5)
+    expect(page.locator("#notes")).to_be_hidden()
+
+
 def test_the_server_goes_and_comes_back(site: Site, tab: Tab) -> None:
     tab.watch.expected.append("ERR_CONNECTION_REFUSED")
     page = tab.open(site.url)

@@ -136,7 +136,8 @@ class App {
 
   #drawResults(state, results) {
     states.nothing();
-    states.notes(results.total ? results.notes : []);
+    const tagged = results.tagged && { ...results.tagged, onTag: () => this.go({ q: results.tagged.query }) };
+    states.notes(results.total ? results.notes : [], results.total ? tagged : null);
     this.bar.showCount(results);
     this.drawn = state;
     this.grid.show(results, address.memory().place ?? null);
@@ -149,7 +150,7 @@ class App {
     else if (results.total === 0) {
       const isFiltered = state.q !== "" && !hasWords(state.q);
       const onClear = () => this.go(NOTHING);
-      states.nothingFound({ isFiltered, cut, why: results.notes.join(" "), onAll, onClear });
+      states.nothingFound({ isFiltered, cut, tagged, why: results.notes.join(" "), onAll, onClear });
     }
     say(results.total ? `${found(results)} found` : "No photo found");
     document.title = state.q ? `${state.q} – oko` : "oko";

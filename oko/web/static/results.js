@@ -16,6 +16,7 @@ export class Results {
     this.cut = 0;
     this.isCounted = true; // false: more answer than `total`; whoever comes to its end gets all of them counted
     this.notes = [];
+    this.tagged = null; // {tag, photos, query} where the tag of that name finds more
     this.tookMs = null;
     this.blocks = new Map();
     this.waiting = new Map(); // block -> {promise, abort}
@@ -25,6 +26,7 @@ export class Results {
   async start() {
     const page = await this.#fetch(0);
     this.notes = page.notes ?? [];
+    this.tagged = page.tagged ?? null;
     this.tookMs = page.took_ms ?? null;
     return this;
   }

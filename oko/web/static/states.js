@@ -27,7 +27,12 @@ export function emptyLibrary({ onLibrary }) {
     button("Status of the library", onLibrary, "quiet"));
 }
 
-export function nothingFound({ isFiltered, cut, why, onAll, onClear }) {
+export function nothingFound({ isFiltered, cut, tagged, why, onAll, onClear }) {
+  if (tagged) {
+    panel("tag", "No good match by words", paragraph(`${haveTag(tagged)}.`), button("Show them", tagged.onTag),
+      cut > 0 && button("Show weak matches", onAll, "quiet"));
+    return;
+  }
   if (cut > 0) {
     panel("search", "No good match",
       paragraph(`${plural(cut, "photo")} may be near, but such matches are usually wrong.`),
@@ -54,11 +59,16 @@ export function below({ total, cut, isAll, onAll, onCut }) {
   box.replaceChildren(paragraph(text), button(label, act, "quiet"));
 }
 
-export function notes(texts) {
+/** Sentences above the photos. `tagged`: {tag, photos, onTag} where the tag of that name finds more; else null. */
+export function notes(texts, tagged) {
   const box = byId("notes");
-  show(box, texts.length > 0);
-  box.replaceChildren(...texts.map((text) => h("p", {}, icon("info"), h("span", {}, text))));
+  const told = texts.map((text) => [icon("info"), h("span", {}, text)]);
+  if (tagged) told.push([icon("tag"), h("span", {}, `${haveTag(tagged)}.`), button("Show them", tagged.onTag, "quiet")]);
+  show(box, told.length > 0);
+  box.replaceChildren(...told.map((parts) => paragraph(...parts)));
 }
+
+const haveTag = ({ tag, photos }) => `${plural(photos, "photo")} ${photos === 1 ? "has" : "have"} the tag ${tag}`;
 
 /** A strip at the top while the server is away. */
 export function gone(isGone, onRetry) {

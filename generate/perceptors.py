@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from generate.backward import quicken
 from library.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from library.clip import ClipModel
-
-
-def _strides_in_float32(module: torch.nn.Module) -> None:
-    """Runs the depthwise convolutions with a stride in float32, in place, for their way back.
-
-    torch's in bfloat16 is slow on processors: 8 x 720 x 21 x 21, 5 x 5, two cores of an AMD EPYC with avx512_bf16, took
-    130 ms, and 2 in float32. Three such layers were half the time of painting with the built-in CLIP.
-    """
-
-    def wrapped(convolve: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        def in_float32(x: Tensor) -> Tensor:
-            return convolve(x.float().contiguous(memory_format=torch.channels_last)).to(x.dtype)
-
-        return in_float32
-
-    for part in module.modules():
-        if isinstance(part, torch.nn.Conv2d) and part.groups == part.in_channels > 1 and max(part.stride) > 1:
-            part.float()
-            part.forward = wrapped(part.forward)  # type: ignore[method-assign, assignment]
 
 
 class Perceptor:
@@ -51,7 +32,7 @@ class Perceptor:
             if isinstance(part, torch.nn.MultiheadAttention) and part.in_proj_weight is not None:
                 part.in_proj_weight.requires_grad_(True)
         if clip.device == "cpu" and clip.image_dtype != torch.float32:
-            _strides_in_float32(clip.module)
+            quicken(clip.module)
         pixels = clip.config["preprocess_cfg"]
         # On 0..1 pictures: (x - mean) / std, in the tower's own number format.
         self._mean = torch.tensor(pixels["mean"], device=clip.device).view(1, 3, 1, 1)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, select
 
+from library.catalog.numbers import numbers
 from library.catalog.reading import chunked
 from library.schema import photo
 
@@ -26,10 +27,6 @@ def in_order(c: Connection, *, newest: bool) -> NDArray[np.int64]:
     # SQLite holds NULL for smaller than any text, and walks the index on the date either way.
     day, key = photo.c.dated_at, photo.c.id
     if newest:
-        return _ids(c, select(key).order_by(day.desc(), key.desc()))
-    dated = _ids(c, select(key).where(day.is_not(None)).order_by(day, key))
-    return np.concatenate([dated, _ids(c, select(key).where(day.is_(None)).order_by(key))])
-
-
-def _ids(c: Connection, query: Select[tuple[int]]) -> NDArray[np.int64]:
-    return np.array(c.execute(query).scalars().all(), dtype=np.int64)
+        return numbers(c, select(key).order_by(day.desc(), key.desc()))
+    dated = numbers(c, select(key).where(day.is_not(None)).order_by(day, key))
+    return np.concatenate([dated, numbers(c, select(key).where(day.is_(None)).order_by(key))])

@@ -105,13 +105,13 @@ def built(folder: Path, encoder: WorldEncoder, *, rebuild: bool) -> dict[str, An
     }
 
 
-def reference(store: Store, encoder: WorldEncoder, queries: F32) -> dict[str, Any]:
+def reference(store: Store, encoder: WorldEncoder, queries: F32, *, limit: int = LIMIT) -> dict[str, Any]:
     """Exact search over float32 vectors in memory."""
     ids, vectors = store.vectors(store.model_id(encoder.stamp), encoder.stamp.dim).contents()
     flat = FlatIndex(encoder.stamp.dim)
     flat.add(ids, vectors)
     del vectors
-    return percentiles(timed(lambda each: flat.search(each, LIMIT), queries[:50]))
+    return percentiles(timed(lambda each: flat.search(each, limit), queries[:50]))
 
 
 def asked(fast: Searcher, plain: Searcher, queries: F32, wanted: PhotoFilter | None) -> dict[str, Any]:

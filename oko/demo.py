@@ -1,4 +1,4 @@
-"""The demonstration: real photographs from scikit-image and scikit-learn, indexed, searched and classified offline."""
+"""The demonstration: real photographs, out of scikit-image and scikit-learn, are indexed, searched, classified and tagged."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import oko
 from library.errors import UsageError
 from library.records import IndexReport, SearchResult
 from library.sheets import Cell, Section, contact_sheet
+from oko.aligned import count
 from oko.api import Library
 from oko.context import Context
 from oko.searching import status
@@ -49,6 +50,7 @@ LABELS = (
     "the night sky",
 )
 CLASSIFIED = ("chelsea.png", "rocket.jpg", "china.jpg")
+MOST_TAGS = 5  # of one photo
 RESULTS = 3
 
 
@@ -66,6 +68,7 @@ def run(into: Path, context: Context) -> None:
         say(f"$ oko index {_short(into / 'photos')}\n  {_done(report)}, offline, with the built-in model.\n")
         sections = [Section(f"“{query}”", _cells(_search(library, query, context))) for query in QUERIES]
         sections.append(Section("What is it? (zero-shot)", _classify(library, into / "photos", context)))
+        _tag(library, context)
     sheet = into / "results.png"
     contact_sheet(sections, columns=RESULTS, title="oko").save(sheet)
     say(f"The same as pictures: {_short(sheet)}\n")
@@ -140,6 +143,16 @@ def _classify(library: Library, folder: Path, context: Context) -> list[Cell]:
         cells.append(Cell(photo.read_bytes(), "\n".join(answers)))
     context.result("")
     return cells
+
+
+def _tag(library: Library, context: Context) -> None:
+    context.result("$ oko tag")
+    with status(context, "Reading a thousand tags"):
+        report = library.tag()
+    context.result(f"  {count(report.suggestions, 'tag')} suggested for {count(report.photos, 'photo')}:")
+    for photo in sorted(library.search("-is:untagged", top=report.photos), key=lambda photo: photo.path.name):
+        context.result(f"  {photo.path.name:<21} {', '.join(tag.name for tag in photo.tags[:MOST_TAGS])}")
+    context.result("")
 
 
 def _cells(results: list[SearchResult]) -> list[Cell]:

@@ -1,4 +1,4 @@
-"""index a handful of real photos that come with installed packages, and search them"""
+"""index a handful of real photos that come with installed packages, search and tag them"""
 
 from __future__ import annotations
 

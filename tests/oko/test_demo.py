@@ -27,6 +27,9 @@ def test_the_demo_finds_its_photographs(tmp_path: Path, capsys: pytest.CaptureFi
         "a temple by a lake": "china.jpg",
         "kočka": "chelsea.png",
     }
+    tags = dict(line.split(maxsplit=1) for line in out.split("$ oko tag", 1)[1].splitlines()[2:8])
+    assert tags["chelsea.png"] == "cat"
+    assert "coffee" in tags["coffee.png"]
     assert "index ~/Pictures" in out
     with Image.open(tmp_path / "demo/results.png") as sheet:
         assert sheet.height > 1000

@@ -1,4 +1,4 @@
-"""The demonstration: real photographs, out of scikit-image and scikit-learn, are indexed, searched, classified and tagged."""
+"""The demonstration: real photographs out of two packages are indexed, searched, classified and tagged, offline."""
 
 from __future__ import annotations
 

@@ -142,6 +142,12 @@ class Indexes:
             self._loaded[model_id].saved_revision = -1
             self._save_flat(model_id)
 
+    def delete(self, model_id: int) -> None:
+        """Delete the index of a model that has no vectors any more."""
+        with self._lock:
+            self._loaded.pop(model_id, None)
+            self._delete(self.path(model_id))
+
     def _delete(self, path: Path) -> None:
         try:
             path.unlink(missing_ok=True)

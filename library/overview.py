@@ -119,7 +119,11 @@ def look_over(store: Store) -> Overview:
             photos_on_disk=live,
             files=reading.file_counts(c),
             roots=tuple(indexed_folders(c)),
-            models=tuple(_model_use(c, store, row, live, own) for row in reading.models(c)),
+            models=tuple(
+                _model_use(c, store, row, live, own)
+                for row in reading.models(c)
+                if row[2] or (own is not None and row[0] == own[0])
+            ),
             last_run=_last_run(c, is_writing=writer is not None),
             disk=_disk(c, store.folder),
             writer=writer,

@@ -206,6 +206,17 @@ class Store:
             self.indexes.replace(model_id, stamp.dim)
         return photos, forgetting.compact(self.catalog)
 
+    def forget_model(self, model_id: int) -> tuple[int, bool]:
+        """Delete the vectors of one model and all that was worked out with it; photos, tags and decisions stay.
+
+        Returns (vectors deleted, whether their bytes are gone from the database file too, as `forget`).
+        """
+        with self.catalog.writing() as c:
+            deleted = forgetting.delete_vectors(c, model_id)
+            writing.next_revision(c)  # so that who has them in memory looks again
+        self.indexes.delete(model_id)
+        return deleted, forgetting.compact(self.catalog)
+
     def drop_vectors(self, model_id: int, photo_ids: Sequence[int]) -> None:
         """Delete vectors of one model, so that the next run makes them anew."""
         with self.catalog.writing() as c:

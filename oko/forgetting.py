@@ -27,6 +27,10 @@ from oko.web.previews import forget_previews
 
 DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
 SHOWN = 10
+TRACES = (
+    "Another program was using the catalog, or the disk is full, so traces may remain in its free space. "
+    "Close the program and run any `oko forget` again."
+)
 
 
 @dataclass(slots=True)
@@ -61,7 +65,7 @@ def forget(context: Context, args: argparse.Namespace) -> int:
         selection = _select(store, args, before)
         if selection.is_empty:
             return _report(context, selection, as_json=args.json)
-        if not (args.yes or _confirmed(context, selection)):
+        if not (args.yes or confirmed(context, _plan_lines(selection))):
             context.note("Nothing was deleted.")
             return exits.DONE
         with status(context, "Forgetting"):
@@ -73,15 +77,20 @@ def forget(context: Context, args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> str | None:
     """The time before which a file must have gone missing. Raises UsageError for arguments that do not fit."""
     if not args.paths and not args.missing:
-        raise UsageError("name files or folders, or give --missing")
+        raise UsageError("name files or folders, or give --missing or --model")
     if not args.missing and (args.older_than or args.include_offline):
         raise UsageError("--older-than and --include-offline go with --missing")
+    require_answer(args)
+    return cutoff(args.older_than) if args.older_than else None
+
+
+def require_answer(args: argparse.Namespace) -> None:
+    """Raises UsageError where somebody would have to be asked and nobody is there."""
     if not (args.yes or args.dry_run or sys.stdin.isatty()):
         raise UsageError(
             "oko forget deletes for good, and nobody is here to be asked",
             hint="Add --yes, or look first: --dry-run",
         )
-    return cutoff(args.older_than) if args.older_than else None
 
 
 def cutoff(age: str) -> str:
@@ -160,8 +169,9 @@ def _take_missing(
             found.files += files
 
 
-def _confirmed(context: Context, selection: Selection) -> bool:
-    for line in _plan_lines(selection):
+def confirmed(context: Context, lines: Sequence[str]) -> bool:
+    """Whether somebody who has read these lines says yes."""
+    for line in lines:
         context.notes.print(line, markup=False)
     sys.stderr.write("Delete this from the library? The files themselves stay. [y/N] ")
     sys.stderr.flush()
@@ -214,10 +224,7 @@ def _report(
             'exclude them (exclude = ["..."] in config.toml).'
         )
     if not is_clean:
-        context.note(
-            "Another program was using the catalog, or the disk is full, so traces may remain in its free space. "
-            "Close the program and run any `oko forget` again."
-        )
+        context.note(TRACES)
     return exits.DONE if is_clean else exits.FAILED
 
 

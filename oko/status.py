@@ -46,7 +46,7 @@ def print_overview(context: Context, overview: Overview, jobs: Sequence[tuple[st
         ("Files", _files(overview)),
     ]
     rows += _labelled("Folders", columns(map(_folder_cells, overview.roots), right=frozenset({1})))
-    models = map(_model_cells, _model_names(overview.models), overview.models)
+    models = map(_model_cells, model_names(overview.models), overview.models)
     rows += _labelled("Models", columns(models, right=frozenset({1, 2, 3})))
     rows.append(("Disk", _disk(overview)))
     rows.append(("Last run", _run(overview.last_run)))
@@ -76,7 +76,7 @@ def _folder_cells(folder: Folder) -> tuple[str, ...]:
     return display_path(folder.path), count(folder.files, "file"), "; ".join(filter(None, remarks))
 
 
-def _model_names(models: Sequence[ModelUse]) -> list[str]:
+def model_names(models: Sequence[ModelUse]) -> list[str]:
     """A new version of oko may bring new weights of the same name: those that are alike tell their weights."""
     times = Counter(model.stamp.name for model in models)
     return [

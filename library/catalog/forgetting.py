@@ -17,7 +17,17 @@ from library.catalog.engine import Catalog
 from library.catalog.favourites import favourites_of
 from library.catalog.reading import below, chunked
 from library.records import FileState, display_path
-from library.schema import file, root, run, tag
+from library.schema import (
+    embedding,
+    file,
+    removal,
+    root,
+    run,
+    tag,
+    tag_calibration,
+    tag_vector,
+    tagged,
+)
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +104,16 @@ def _names_any(sentence: str, names: set[str]) -> bool:
     # A sentence is "PATH: reason", and both may contain ": ".
     parts = sentence.split(": ")
     return any(": ".join(parts[:n]) in names for n in range(1, len(parts) + 1))
+
+
+def delete_vectors(c: Connection, model_id: int) -> int:
+    """Delete all that is known by one model: its vectors, and what tagging worked out. Returns how many vectors went.
+
+    The model's own row stays: who has its id in memory finds that it has no vectors, never another model.
+    """
+    for table in (removal, tag_vector, tag_calibration, tagged):
+        c.execute(delete(table).where(table.c.model_id == model_id))
+    return c.execute(delete(embedding).where(embedding.c.model_id == model_id)).rowcount
 
 
 def compact(catalog: Catalog) -> bool:

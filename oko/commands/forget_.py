@@ -26,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --missing: also where a whole folder or drive is away",
     )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="instead of files: the vectors made by this model (named as in oko status); photos and tags stay",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
@@ -33,6 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Choose, ask, delete, and say what was done."""
-    from oko import forgetting
+    from oko import forgetting, forgetting_models
 
-    return forgetting.forget(context, args)
+    return forgetting_models.forget(context, args) if args.model else forgetting.forget(context, args)

@@ -30,10 +30,10 @@ class Placed:
     failures: list[str] = field(default_factory=list)  # sentences, each naming its file
 
 
-def numbered(paths: Sequence[Path]) -> list[tuple[str, Path]]:
+def numbered(paths: Sequence[Path], *, first: int = 1) -> list[tuple[str, Path]]:
     """The paths with names for a folder: 001-beach.jpg, 002-..."""
-    width = max(3, len(str(len(paths))))
-    return [(f"{number:0{width}}-{path.name}", path) for number, path in enumerate(paths, 1)]
+    width = max(3, len(str(first + len(paths) - 1)))
+    return [(f"{number:0{width}}-{path.name}", path) for number, path in enumerate(paths, first)]
 
 
 def copy_all(files: Iterable[tuple[str, Path]], folder: Path) -> Placed:

@@ -47,16 +47,17 @@ def print_results(
 
     Without a store it is opened if thumbnails are needed.
     """
+    first = args.offset + 1
     if args.json:
         context.result(json.dumps([as_json(result) for result in results], indent=2))
     elif args.csv:
-        write_text(as_csv(results))
+        write_text(as_csv(results, first=first))
     elif args.paths or args.null:
         print_paths([result.path for result in results], null=args.null)
     elif args.preview:
-        print_previews(context, store, results)
+        print_previews(context, store, results, first=first)
     elif results:
-        print_table(context, store, results, drawing=args.thumbnails)
+        print_table(context, store, results, drawing=args.thumbnails, first=first)
     return write_files(context, store, results, args)
 
 
@@ -74,11 +75,11 @@ def write_files(
             [Section(f"“{words}”" if words else "Results", result_cells(results, pictures))], args.sheet
         )
         context.note(f"Contact sheet: {args.sheet}")
-    return place([result.path for result in results], context, args)
+    return place([result.path for result in results], context, args, first=args.offset + 1)
 
 
-def place(paths: Sequence[Path], context: Context, args: argparse.Namespace) -> int:
-    """Copy and link the photos where the arguments ask for it; returns the exit code."""
+def place(paths: Sequence[Path], context: Context, args: argparse.Namespace, *, first: int = 1) -> int:
+    """Copy and link the photos where the arguments ask for it, numbered from `first` on; returns the exit code."""
     from oko import placing
     from oko.aligned import count
 
@@ -89,7 +90,7 @@ def place(paths: Sequence[Path], context: Context, args: argparse.Namespace) -> 
     ):
         if folder is None:
             continue
-        report = put(placing.numbered(paths), folder)
+        report = put(placing.numbered(paths, first=first), folder)
         for failure in report.failures:
             context.note(failure)
         before = f", {report.there_before:,} were there before" if report.there_before else ""
@@ -154,10 +155,10 @@ def print_paths(paths: Sequence[Path], *, null: bool) -> None:
     write_text("".join(os.fsdecode(path) + ("\0" if null else "\n") for path in paths))
 
 
-def as_csv(results: Sequence[SearchResult]) -> str:
-    """Comma-separated values with a header."""
+def as_csv(results: Sequence[SearchResult], *, first: int = 1) -> str:
+    """Comma-separated values with a header; the rank of the first result is `first`."""
     rows = []
-    for rank, r in enumerate(results, 1):
+    for rank, r in enumerate(results, first):
         relevance = "" if r.relevance is None else f"{r.relevance:.6f}"
         facts = (r.taken_at, r.taken_from, r.width, r.height, r.format, r.size_bytes, r.camera)
         place = (r.latitude, r.longitude, int(r.favourite), len(r.copies), ";".join(t.name for t in r.tags))
@@ -175,12 +176,20 @@ def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def print_table(
-    context: Context, store: Store | None, results: Sequence[SearchResult], *, drawing: str = "auto"
+    context: Context,
+    store: Store | None,
+    results: Sequence[SearchResult],
+    *,
+    drawing: str = "auto",
+    first: int = 1,
 ) -> None:
-    """A table for people, with small photos where the terminal draws them; on a pipe, one line a result."""
+    """A table for people, with small photos where the terminal draws them; on a pipe, one line a result.
+
+    The rank of the first result is `first`.
+    """
     columns = _figure_columns(results)
     if not context.console.is_terminal:
-        for rank, r in enumerate(results, 1):
+        for rank, r in enumerate(results, first):
             context.result(
                 "  ".join([f"{rank:>3}", *_figures(r, columns), display_path(r.path) + _remarks(r)])
             )
@@ -195,7 +204,7 @@ def print_table(
         table.add_column("")
     for title in ("photo", "taken"):
         table.add_column(title, overflow="fold")
-    for rank, r in enumerate(results, 1):
+    for rank, r in enumerate(results, first):
         drawn = [pictures.get(r.id, "")] if pictures else []
         day = shown_date(r.taken_at, r.taken_from)
         table.add_row(str(rank), *_figures(r, columns), *drawn, _photo_cell(r), day)
@@ -248,14 +257,19 @@ def _remarks(result: SearchResult) -> str:
     return f"  ({', '.join(remarks)})" if remarks else ""
 
 
-def print_previews(context: Context, store: Store | None, results: Sequence[SearchResult]) -> None:
-    """The photos themselves, large. Raises UsageError if standard output is no terminal with a size."""
+def print_previews(
+    context: Context, store: Store | None, results: Sequence[SearchResult], *, first: int = 1
+) -> None:
+    """The photos themselves, large, with ranks from `first` on.
+
+    Raises UsageError if standard output is no terminal with a size.
+    """
     from oko import terminal
 
     pictures = terminal.for_previews(context)
     found = thumbnails(context, store, [result.id for result in results])
     columns = _figure_columns(results)
-    for rank, result in enumerate(results, 1):
+    for rank, result in enumerate(results, first):
         figures = "  ".join([f"{rank:>3}", *_figures(result, columns)])
         context.result(f"{figures}  {display_path(result.path)}{_remarks(result)}")
         if result.id in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from search.filters import FILTERS, advice, any_of
 from search.query import Query, parse, query_vector
 from search.rank import Searcher, SearchPage, Sort
 from search.stored import vectors_of
+from search.words import listed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -54,7 +56,8 @@ class Request:
 
 def request(args: argparse.Namespace, config: Config) -> Request:
     """What the arguments of `oko search` ask for. Raises UsageError for nothing at all, QueryError for a bad text."""
-    query = parse(" ".join(args.query))
+    # `readable` has put minus signs in place of hyphens: errors show what was typed.
+    query = parse(" ".join(re.sub("^\N{MINUS SIGN}", "-", word) for word in args.query))
     flags = photo_filter(args)
     if query.is_empty and not args.image and flags.is_open:
         raise UsageError(
@@ -84,24 +87,24 @@ def status(context: Context, text: str) -> Iterator[None]:
 
 def photo_filter(args: argparse.Namespace) -> PhotoFilter:
     """The filters that were given as flags. Raises UsageError for a value that makes no sense."""
-    found = PhotoFilter(
-        folders=tuple(map(_folder, args.folders)),
-        camera=args.camera,
-        tags=tuple(args.tags),
-        include_missing=args.missing,
-    )
-    for name in ("after", "before"):
-        value = getattr(args, name)
-        found &= _read(name, [value] if value is not None else [])
-    for name, kind in FILTERS.items():
-        for value in getattr(args, f"filter_{name}", ()):
-            parts = value.split(",") if kind.takes_list else [value]
-            found &= _read(name, parts)
+    found = PhotoFilter(folders=tuple(map(_folder, args.folders)), include_missing=args.missing)
+    for name in FILTERS:
+        for text in _given(args, name):
+            found &= _read(name, text)
     try:
         values.check_order(found.taken_after, found.taken_before)
     except ValueError as e:
         raise UsageError(str(e)) from None
     return found
+
+
+def _given(args: argparse.Namespace, name: str) -> Sequence[str]:
+    """The values of one filter's flag, as often as it was given."""
+    if name == "tag":
+        return list(args.tags)
+    if name in ("after", "before", "camera"):
+        return [value] if (value := getattr(args, name)) is not None else []
+    return list(getattr(args, f"filter_{name}", ()))
 
 
 def _folder(given: Path | str) -> Path:
@@ -111,15 +114,18 @@ def _folder(given: Path | str) -> Path:
         raise UsageError(f"--in {str(given)!r} is no folder: {e}") from e
 
 
-def _read(name: str, texts: Sequence[str]) -> PhotoFilter:
+def _read(name: str, given: str) -> PhotoFilter:
+    """What a flag's value passes: commas and quotes mean in it what they mean behind `name:` in a query."""
     kind = FILTERS[name]
     found = []
-    for text in texts:
+    for text in listed(given) if kind.takes_list else [given.strip()]:
+        if not text:
+            raise UsageError(f"--{name} needs a value", hint=f"For example --{name} {kind.example}")
         try:
-            found.append(kind.read(text.strip()))
+            found.append(kind.read(text))
         except ValueError as e:
             raise UsageError(f"--{name} {text}: {e}", hint=advice(kind, text)) from None
-    return any_of(found) if found else PhotoFilter()
+    return any_of(found)
 
 
 def answer(context: Context, store: Store, asked: Request) -> tuple[SearchPage, ModelStamp | None]:

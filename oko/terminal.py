@@ -38,7 +38,7 @@ class Pictures:
 
 def for_previews(context: Context) -> Pictures:
     """For --preview. Raises UsageError if standard output is no terminal with a size."""
-    if not _is_terminal(context) or not os.get_terminal_size().columns:
+    if not _is_terminal(context):
         raise UsageError(
             "--preview draws in a terminal, and this is none", hint="Use --contact-sheet FILE instead."
         )
@@ -74,7 +74,11 @@ def may_draw(environment: Mapping[str, str]) -> bool:
 def _is_terminal(context: Context) -> bool:
     # Input, too: the terminal's answers to what it can do come from there.
     streams = (sys.__stdin__, sys.__stdout__)
-    return context.console.is_terminal and all(s is not None and s.isatty() for s in streams)
+    if not context.console.is_terminal or not all(s is not None and s.isatty() for s in streams):
+        return False
+    # `script`, and some that run in the background, make a terminal without a size: nothing can be drawn to scale.
+    size = os.get_terminal_size()
+    return bool(size.columns and size.lines)
 
 
 def _library() -> Any:

@@ -32,8 +32,10 @@ def command_words(
         elif action.nargs == 0:
             named.append(action.option_strings[-1])
         else:
-            for each in values:
-                named += [action.option_strings[-1], _word(each)]
+            for word in map(_word, values):
+                # What begins with a - would be taken for an option: --near=-33.9,151.2,5
+                name = action.option_strings[-1]
+                named += [f"{name}={word}"] if word.startswith("-") else [name, word]
     return [*named, "--", *plain] if plain else named
 
 

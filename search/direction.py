@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from library.encoder import Encoder
 from library.errors import QueryError, UsageError
-from search.parts import Kind, Query
+from search.parts import LIKE, PICTURE, Kind, Query
+from search.stored import UnknownPhoto
+from search.words import split
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,7 +82,12 @@ def _embedded(
     if ids and vectors_of is None:
         raise UsageError("photos of the library cannot be searched for here (like:)")
     if ids and vectors_of is not None:
-        found |= {("photo", str(key)): row for key, row in zip(ids, vectors_of(ids), strict=True)}
+        try:
+            rows = vectors_of(ids)
+        except UnknownPhoto as e:
+            start, end = _place(query, LIKE, e.id)
+            raise QueryError(e.message, text=query.text, start=start, end=end, hint=e.hint) from e
+        found |= {("photo", str(key)): row for key, row in zip(ids, rows, strict=True)}
     for kind, text in parts:
         if kind == "picture":
             found[kind, text] = _picture_vector(query, int(text), encoder, pictures)
@@ -91,14 +98,24 @@ def _picture_vector(
     query: Query, at: int, encoder: Encoder, pictures: Sequence[Image.Image | F32]
 ) -> NDArray[np.float32]:
     if at >= len(pictures):
+        start, end = _place(query, PICTURE, at + 1)
         raise QueryError(
             f"there is no picture {at + 1}: {len(pictures) or 'none'} came with the query",
             text=query.text,
-            start=0,
-            end=len(query.text),
+            start=start,
+            end=end,
             hint="picture:1 is the first of the pictures that are handed in with the text.",
         )
     picture = pictures[at]
     if not isinstance(picture, np.ndarray):
         picture = encoder.encode_images(encoder.prepare(picture)[None])[0]
     return picture
+
+
+def _place(query: Query, name: str, number: int) -> tuple[int, int]:
+    """Where like:NUMBER or picture:NUMBER stands in the text; all of it for a query that was made without one."""
+    for word in split(query.text):
+        value = word.values[0].text.partition(":")[0] if word.values else ""
+        if word.name.casefold() == name and value.isdecimal() and int(value) == number:
+            return word.start + len(word.sign), word.end
+    return 0, len(query.text)

@@ -189,9 +189,11 @@ def advice(kind: Filter, text: str) -> str:
     """What to write in place of a value that the filter does not take."""
     if not kind.choices:
         return kind.advice
+    if len(kind.choices) == 1:
+        return f"There is only {kind.name}:{kind.choices[0]}."
     close = difflib.get_close_matches(text.lower(), kind.choices, n=1)
     meant = f"Did you mean {kind.name}:{close[0]}? " if close else ""
-    return f"{meant}There {'is' if len(kind.choices) == 1 else 'are'} {', '.join(kind.choices)}."
+    return f"{meant}There are {', '.join(kind.choices)}."
 
 
 # What other programs, or a person's own language, may call a filter.

@@ -65,7 +65,7 @@ class Searcher:
     encoder: Callable[[], TextEncoder] | None = None
     line: float = 0.5
     exact: bool = False
-    _judge: tuple[int, Judge] | None = field(default=None, init=False)  # with the number of photos it is of
+    _judge: tuple[tuple[int, int], Judge] | None = field(default=None, init=False)  # with the state it is of
     _nulls: F32 | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _one_of_each: OneOfEach | None = field(default=None, init=False)
@@ -131,8 +131,10 @@ class Searcher:
         return SearchPage(tuple(self.results(hits)), offset, len(order), 0)
 
     def _question(self, vector: F32, wanted: PhotoFilter, nature: Nature, *, everything: bool) -> Question:
+        with self.store.catalog.reading() as c:  # before the index, which is as new as that, or newer
+            revision = reading.revision(c)
         index = self.store.vectors(self._model(), self.stamp.dim)
-        judge = self._current_judge(index)
+        judge = self._current_judge(index, revision)
         only, without = self._among(wanted)
         return Question(
             index,
@@ -160,17 +162,19 @@ class Searcher:
             self._model_id = self.store.model_id(self.stamp)
         return self._model_id
 
-    def _current_judge(self, index: VectorIndex) -> Judge | None:
+    def _current_judge(self, index: VectorIndex, revision: int) -> Judge | None:
+        # A photo that was edited has another vector, and there are as many as before.
+        state = (revision, len(index))
         with self._lock:
-            if self._judge is not None and self._judge[0] == len(index):
+            if self._judge is not None and self._judge[0] == state:
                 return self._judge[1]
             if self._nulls is None:
                 encoder = self.encoder() if self.encoder else None
                 self._nulls = null_vectors(self.store, self.stamp, encoder)
             if self._nulls is None or not len(index):
                 return None
-            judge = Judge(self._nulls, index.sample(SAMPLE), len(index))
-            self._judge = (len(index), judge)
+            judge = Judge(self._nulls, index.sample(SAMPLE), state[1])
+            self._judge = (state, judge)
             return judge
 
     def _diverse(self, asked: Question, found: Answers, offset: int, limit: int) -> Ids:

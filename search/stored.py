@@ -13,10 +13,18 @@ from library.records import ModelStamp
 from library.store import Store
 
 
+class UnknownPhoto(UsageError):
+    """A photo that cannot be searched with: it is not in the library, or this model has not seen it."""
+
+    def __init__(self, message: str, *, id: int, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.id = id
+
+
 def vectors_of(store: Store, stamp: ModelStamp) -> Callable[[Sequence[int]], NDArray[np.float32]]:
     """A function from ids of n photos to their vectors (n, D) float32, L2 norm 1, in that order.
 
-    It raises UsageError for a photo that the library does not have, or that this model has not seen yet.
+    It raises UnknownPhoto for a photo that the library does not have, or that this model has not seen yet.
     """
 
     def vectors(ids: Sequence[int]) -> NDArray[np.float32]:
@@ -30,11 +38,14 @@ def vectors_of(store: Store, stamp: ModelStamp) -> Callable[[Sequence[int]], NDA
             if key in found:
                 continue
             if key in known:
-                raise UsageError(
-                    f"photo {key} has no vector of the model {stamp.name} yet", hint="Make it: oko index"
+                raise UnknownPhoto(
+                    f"photo {key} has no vector of the model {stamp.name} yet",
+                    id=key,
+                    hint="Make it: oko index",
                 )
-            raise UsageError(
-                f"the library has no photo {key} (like:{key})",
+            raise UnknownPhoto(
+                f"the library has no photo {key}",
+                id=key,
                 hint="oko search --json shows the ids of photos. For a file: --image FILE",
             )
         return np.stack([found[key] for key in ids])

@@ -62,7 +62,7 @@ def size(text: str) -> tuple[str, Bounds]:
     def number(part: str) -> tuple[float, float]:
         match = _SIZE.fullmatch(part)
         if match is None:
-            raise ValueError(f"{part} is not a size")
+            raise ValueError(f"{part or text} is not a size")
         unit = (match[2] or "").lower()
         units.add("mp" if unit == "mp" else "b" if unit else "")
         scale = _UNITS_BYTES.get(unit, 1)
@@ -89,7 +89,7 @@ def ratio(text: str) -> Bounds:
         match = _RATIO.fullmatch(part)
         width, height = (float(match[1]), float(match[2] or 1)) if match else (0.0, 0.0)
         if not (width and height):
-            raise ValueError(f"{part} is not a ratio")
+            raise ValueError(f"{part or text} is not a ratio")
         return width / height, RATIO_TOLERANCE * width / height
 
     return _bounds(text, number)

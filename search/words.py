@@ -52,6 +52,26 @@ def split(text: str) -> list[Word]:
     return words
 
 
+def listed(text: str) -> list[str]:
+    """The values of `value,"another value"`, where nothing else stands beside them. Raises QueryError as `split`."""
+    values, at = [], 0
+    while True:
+        at = _skip_spaces(text, at)
+        if at < len(text) and text[at] in QUOTES:
+            content, end = _quotation(text, at)
+            end = _skip_spaces(text, end)
+            if end < len(text) and text[end] != ",":
+                raise QueryError("no comma after the closing quote", text=text, start=end, end=len(text))
+        else:
+            end = text.find(",", at)
+            end = len(text) if end < 0 else end
+            content = text[at:end]
+        values.append(content.strip())
+        if end == len(text):
+            return values
+        at = end + 1
+
+
 def quoted(text: str) -> str:
     """The text in quotes, so that `split` reads it literally."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')

@@ -23,7 +23,7 @@ ORDERS = (
     "diverse",
 )  # search.rank.Sort, which would load the database's library
 # Flags that are older than the query language, or say more than it: --in takes a path of the current folder.
-OWN_FLAGS = ("tag", "folder", "after", "before", "camera")
+OWN_FLAGS = ("tag", "after", "before", "camera")
 _SHORT_OPTIONS = re.compile(r"-([qvh0]+|k[0-9]*)")
 
 

@@ -61,9 +61,7 @@ class Result(PathAnswer):
     """A photo that answers a query: the object that `oko search --json` prints, and `version`."""
 
     id: int
-    score: float | None = Field(
-        description="cosine similarity, -1 to 1; null without anything to compare with"
-    )
+    score: float | None = Field(description="cosine similarity, -1 to 1; 0 without anything to compare with")
     relevance: float | None = Field(description="0 to 1; null where it cannot be told")
     tags: list[TagOnPhoto]
     copies: list[PathAnswer]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from library import images
 from library.encoder import Encoder
-from library.errors import PictureError, UnreadablePicture
+from library.errors import PictureError, TooManyPixels, UnreadablePicture
 from library.records import ModelStamp
 from oko.web.answers import PictureAnswer
 from oko.web.failures import NotThere, documented
@@ -54,7 +54,8 @@ def vector_of(serving: Serving, key: str, stamp: ModelStamp) -> NDArray[np.float
     found = serving.pictures.get(key, stamp)
     if found is None:
         raise NotThere(
-            "the server does not remember that picture", hint="Hand it in again: POST /api/pictures"
+            "the server does not remember that picture",
+            hint="Hand it in again: drop it on the page, or POST /api/pictures.",
         )
     return found
 
@@ -90,6 +91,10 @@ def _embed(serving: Serving, encoder: Encoder, data: bytes, filename: str) -> ND
         picture = images.decode(data, name=name, max_pixels=most).image
     except PictureError as e:
         e.message = f"the picture cannot be used: {e.message}"
+        if isinstance(e, TooManyPixels):
+            e.hint = (
+                "Hand in a smaller copy, or raise upload_megapixels and max_megapixels in the configuration."
+            )
         raise
     vector: NDArray[np.float32] = encoder.encode_images(encoder.prepare(picture)[None])[0]
     return vector

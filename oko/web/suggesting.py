@@ -18,6 +18,8 @@ from oko.web.answers import Suggestion, SuggestionsAnswer
 from oko.web.failures import documented
 from oko.web.serving import Desk, Serving
 from search.filters import FILTERS
+from search.parts import SORT
+from search.rank import Sort
 from search.words import QUOTES, SIGNS, quoted
 
 router = APIRouter(prefix="/api", tags=["search"])
@@ -29,6 +31,21 @@ _NAMED = re.compile(r"(?P<name>[^\W\d_][\w-]*):(?P<before>(?:.*,)?)(?P<value>[^,
 _NEEDS_QUOTES = re.compile(r'[\s,"“”„«»\\]')
 # What each filter's values are called here, and how a suggestion of one is called.
 COUNTED = {"tag": "tag", "folder": "folder", "camera": "camera", "lens": "lens"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """What may stand before a colon; `choices` are all its values, where they can be listed."""
+
+    name: str
+    help: str
+    example: str
+    choices: tuple[str, ...] = ()
+
+
+NAMES = {each.name: _Name(each.name, each.help, each.example, each.choices) for each in FILTERS.values()} | {
+    SORT: _Name(SORT, "the order of the photos", "newest", tuple(each.value for each in Sort))
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +115,7 @@ def suggestions(text: str, counts: Counts) -> Iterator[Suggestion]:
     start += text[start : start + 1] in SIGNS
     word, end = text[start:], len(text)
     named = _NAMED.fullmatch(word)
-    if named and named["name"].lower() in FILTERS:
+    if named and named["name"].lower() in NAMES:
         value = named["value"].lstrip("".join(QUOTES))
         yield from _values(named["name"].lower(), value, counts, place=(start + named.start("value"), end))
         return
@@ -122,7 +139,7 @@ def word_start(text: str) -> int:
 
 
 def _filters(word: str, *, place: tuple[int, int]) -> Iterator[Suggestion]:
-    for found in FILTERS.values():
+    for found in NAMES.values():
         if found.name.startswith(word.lower()):
             yield Suggestion(
                 kind="filter",
@@ -139,14 +156,14 @@ def _values(name: str, value: str, counts: Counts, *, place: tuple[int, int]) ->
     if name in COUNTED:
         yield from _counted(name, value, counts, place=place, prefix="")
         return
-    found = FILTERS[name]
+    found = NAMES[name]
     for choice in found.choices or (found.example,):
         if choice.startswith(value.lower()):
             yield Suggestion(
                 kind="value",
                 text=written(choice),
                 label=choice,
-                detail=found.help,
+                detail="" if len(found.choices) > 1 else found.help,  # which is of all of them together
                 count=None,
                 start=place[0],
                 end=place[1],

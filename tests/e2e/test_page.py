@@ -190,6 +190,7 @@ def test_escape_twice_goes_back_once(site: Site, tab: Tab) -> None:
 def test_an_error_points_at_the_place(site: Site, tab: Tab) -> None:
     tab.watch.expected.append("400 (Bad Request)")
     page = tab.open(site.url)
+    expect(page.locator(".tile").first).to_be_visible()  # they stay
     page.get_by_role("combobox", name="Search your photos").fill("snow colour:red")
     page.keyboard.press("Enter")
     problem = page.locator("#problem")
@@ -198,6 +199,28 @@ def test_an_error_points_at_the_place(site: Site, tab: Tab) -> None:
     expect(page.locator(".tile").first).to_be_visible()
     search(page, "snow")
     expect(problem).to_be_hidden()
+
+
+def test_an_error_beside_a_picture_points_at_the_place_too(site: Site, tab: Tab) -> None:
+    tab.watch.expected.append("400 (Bad Request)")
+    page = tab.open(site.url)
+    expect(page.locator(".tile.loaded").first).to_be_visible()
+    offer(page, page_site.png("blue"))
+    expect(page).to_have_url(re.compile(r"picture=\w+"))
+    search(page, "snow picture:3")
+    expect(page.locator("#problem mark")).to_have_text("picture:3")
+    expect(page.locator("#state")).to_be_hidden()
+
+
+def test_why_another_question_found_nothing_goes_with_it(site: Site, tab: Tab) -> None:
+    tab.watch.expected.append("400 (Bad Request)")
+    page = tab.open(site.url)
+    search(page, "camera:nothing")
+    expect(page.locator("#state")).to_contain_text("No photo found")
+    page.get_by_role("combobox", name="Search your photos").fill("snow fodler:alps")
+    page.keyboard.press("Enter")
+    expect(page.locator("#problem mark")).to_have_text("fodler:")
+    expect(page.locator("#state")).to_be_hidden()
 
 
 def test_open_a_photo_and_come_back(site: Site, tab: Tab) -> None:
@@ -430,5 +453,5 @@ def test_a_hostile_name_is_only_a_text(site: Site, tab: Tab) -> None:
     page.goto(
         f"{site.url}/?q=%22%3Cimg%20src%3Dx%20onerror%3Dalert(5)%3E%22%20tag:%22%3Cb%3Ebold%3C/b%3E%22&all=1"
     )
-    expect(page.locator(".chip")).to_have_text("tag: <b>bold</b>")
+    expect(page.locator(".chip").first).to_have_text("tag: <b>bold</b>")
     assert page.locator("img[src=x], main script, b").count() == 0

@@ -181,6 +181,34 @@ def test_what_lies_below_the_line_can_be_shown(site: Site, tab: Tab) -> None:
     page.locator("#below").get_by_role("button", name="Show all").click()
     expect(page.locator("#count")).to_contain_text("34 photos")
     expect(page).to_have_url(re.compile("all=1"))
+    expect(page.locator("#below")).to_be_hidden()
+    page.get_by_role("button", name="Only good matches").click()
+    expect(page.locator(".tile")).to_have_count(3)
+    expect(page).not_to_have_url(re.compile("all=1"))
+
+
+def test_what_is_counted_only_at_the_end_is_said_there(crowd: str, tab: Tab) -> None:
+    """As in a library too large for exact search, where the first answers say only that there are more."""
+    tab.watch.expected.append("/preview")
+    page = tab.open(crowd)
+
+    def uncounted(route: Any) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        if "offset=0" in route.request.url:
+            found |= {"total": 150, "at_least": True, "cut": 0}
+        else:
+            found |= {"results": found["results"][:60], "total": 160, "at_least": False, "cut": MANY - 160}
+        route.fulfill(response=answer, json=found)
+
+    page.route("**/api/search?*", uncounted)
+    search(page, "something red")
+    expect(page.locator("#count")).to_contain_text("more than 150 photos")
+    expect(page.locator("#below")).to_be_hidden()
+    tile(page, 1).locator("a").focus()
+    page.keyboard.press("End")
+    expect(page.locator("#count")).to_contain_text("160 photos")
+    expect(page.locator("#below")).to_contain_text(f"{MANY - 160:,} more photos match less well.")
 
 
 @pytest.mark.parametrize("found", [0, 3])

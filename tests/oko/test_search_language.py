@@ -63,7 +63,29 @@ def test_filters_in_the_text_and_as_flags_are_the_same(
     assert found(library, capsys, "folder:sub", "red") == found(
         library, capsys, "--in", str(library.photos / "sub"), "red"
     )
+    assert found(library, capsys, "folder:sub") == found(library, capsys, "--folder", "sub") == [RED]
     assert len(found(library, capsys, "dup:no")) == 3
+
+
+def test_flags_take_lists_as_the_text_does(library: SmallLibrary, capsys: pytest.CaptureFixture[str]) -> None:
+    assert library.oko("tag", "--accept", "sea", str(library.photos / BLUE)) == 0
+    assert library.oko("tag", "--accept", "cake, big", str(library.photos / GREEN)) == 0
+    for value in ('sea,"cake, big"', ' "sea" , "cake, big"'):
+        assert set(found(library, capsys, "--tag", value)) == {BLUE, GREEN}
+        assert set(found(library, capsys, f"tag:{value.strip().replace(' , ', ',')}")) == {BLUE, GREEN}
+    assert found(library, capsys, "--tag", "sea", "--tag", '"cake, big"') == []
+    assert len(found(library, capsys, "--camera", "nothing,secretcam")) == 3
+
+
+def test_ranks_count_from_the_first_answer(
+    library: SmallLibrary, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    capsys.readouterr()
+    assert library.oko("search", "red", "--all", "--offset", "1", "--copy-to", str(tmp_path / "best")) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["2", "3"]
+    assert [path.name[:4] for path in sorted((tmp_path / "best").iterdir())] == ["002-", "003-"]
+    assert library.oko("search", "red", "--all", "--offset", "2", "--csv") == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("3,")
 
 
 def test_a_query_of_filters_alone_loads_no_model(
@@ -94,7 +116,16 @@ def test_a_query_of_filters_alone_loads_no_model(
         (["red - red"], ["cancel each other out"]),
         (["red", "-json"], ["does not know -json"]),
         (["red", "--date", "soon"], ["--date soon: soon is not a date"]),
-        (["red", "picture:2"], ["there is no picture 2: none came with the query"]),
+        (
+            ["red", "picture:2"],
+            ["there is no picture 2: none came with the query", f"\n     {' ' * 4}^^^^^^^^^\n"],
+        ),
+        (["red", "-like:999:2"], ["no photo 999", "red -like:999:2\n", f"\n     {' ' * 5}^^^^^^^^^^\n"]),
+        (["-dup:no"], ["     -dup:no\n", "There is only dup:no."]),
+        (["--tag", '"sea'], ["the quote is not closed"]),
+        (["--tag", '"sea" side'], ["no comma after the closing quote"]),
+        (["--camera", ""], ["--camera needs a value", "--camera pixel"]),
+        (["--type", "png,"], ["--type needs a value"]),
         ([], ["there is nothing to search for"]),
         (["   "], ["there is nothing to search for"]),
     ],

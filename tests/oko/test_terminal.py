@@ -29,14 +29,14 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return small_library.make(tmp_path_factory.mktemp("terminal"), patch).folder
 
 
-def in_terminal(term: str, *arguments: object) -> str:
+def in_terminal(term: str, *arguments: object, rows: int = 40, columns: int = 100) -> str:
     """What `oko ARGUMENTS` writes to a terminal of 100 x 40 that answers as TERM would."""
     import fcntl
     import struct
     import termios
 
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 1000, 800))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 10 * columns, 20 * rows))
     drawn = {
         name: value for name, value in os.environ.items() if not re.match("KITTY|WEZTERM|TERM|LC_TERM", name)
     }
@@ -96,6 +96,14 @@ def test_other_terminals_get_blocks_only_when_asked(library: Path) -> None:
     assert "copy.jpg" in plain
     assert not {"▀", PLACEHOLDER, "\x1bP", "\x1b[c"} & set(re.findall(r"▀|\x1bP|\x1b\[c|\U0010eeee", plain))
     assert "▀" in in_terminal(PLAIN, "duplicates", "--library", library, "--thumbnails", "always")
+
+
+def test_a_terminal_without_a_size_gets_no_pictures(library: Path) -> None:
+    written = in_terminal(
+        PLAIN, "duplicates", "--library", library, "--thumbnails", "always", rows=0, columns=0
+    )
+    assert "copy.jpg" in written
+    assert "▀" not in written
 
 
 def test_never_means_never(library: Path) -> None:

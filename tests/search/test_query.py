@@ -229,7 +229,7 @@ def test_every_filter_reads_its_example_and_its_choices() -> None:
         ("near:0,0,0", "0,0,0", "not a distance"),
         ("has:cats", "cats", "There are gps, tags"),
         ("is:favourit", "favourit", "Did you mean is:favourite?"),
-        ("dup:yes", "yes", "There is no."),
+        ("dup:yes", "yes", "There is only dup:no."),
         ("-dup:no", "-dup:no", "cannot be negated"),
         ("folder:..", "..", "no folder's name"),
     ],

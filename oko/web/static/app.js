@@ -50,6 +50,7 @@ class App {
     this.bar = new Bar({
       onQuery: (q) => this.go({ q }),
       onSort: (sort) => this.go({ sort: sort === Bar.defaultSort(address.current()) ? "" : sort }),
+      onCut: () => this.go({ all: "" }),
       onSize: (target) => this.grid.resize(target),
     });
     this.filters = new FilterPanel({ onQuery: (q) => this.go({ q }) });
@@ -117,6 +118,7 @@ class App {
       if (results !== this.results) return;
       this.grid.blockArrived(block);
       this.bar.showCount(results);
+      this.#drawBelow(results); // of a large library it is counted only at the end
     };
     const results = new Results(question, { onBlock });
     try {
@@ -143,25 +145,30 @@ class App {
     this.grid.show(results, address.memory().place ?? null);
     const isPlain = !state.q && !state.picture;
     this.explore.show(isPlain && results.total > 0);
-    const { total, cut } = results;
-    const [onAll, onCut] = [() => this.go({ all: "1" }), () => this.go({ all: "" })];
-    states.below({ total, cut, isAll: Boolean(state.all), onAll, onCut });
+    this.#drawBelow(results);
     if (results.total === 0 && isPlain) states.emptyLibrary({ onLibrary: () => this.library.open() });
     else if (results.total === 0) {
       const isFiltered = state.q !== "" && !hasWords(state.q);
-      const onClear = () => this.go(NOTHING);
-      states.nothingFound({ isFiltered, cut, tagged, why: results.notes.join(" "), onAll, onClear });
+      const [onAll, onClear] = [() => this.go({ all: "1" }), () => this.go(NOTHING)];
+      states.nothingFound({ isFiltered, cut: results.cut, tagged, why: results.notes.join(" "), onAll, onClear });
     }
     say(results.total ? `${found(results)} found` : "No photo found");
     document.title = state.q ? `${state.q} – oko` : "oko";
   }
 
+  #drawBelow({ total, cut }) {
+    states.below({ total, cut, onAll: () => this.go({ all: "1" }) });
+  }
+
   #loadFailed(state, error) {
     this.shown = null;
     if (error.isGone) return this.#failure(error);
-    const isQuery = error.status === 400 && !state.picture;
+    const isQuery = error.status === 400;
     this.box.showProblem(isQuery ? error : null);
-    if (isQuery) return say(error.message);
+    if (isQuery) {
+      if (!this.results?.total) states.nothing(); // why another question found nothing
+      return say(error.message);
+    }
     this.results = this.drawn = null;
     this.grid.show(new Results({}, { onBlock: () => {} }));
     this.bar.clearCount();

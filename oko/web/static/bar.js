@@ -13,7 +13,7 @@ const SIZES = [
 const NARROW = matchMedia("(max-width: 600px)");
 
 export class Bar {
-  /** `events`: onQuery(q), onSort(sort), onSize(target height). */
+  /** `events`: onQuery(q), onSort(sort), onCut(), onSize(target height). */
   constructor(events) {
     this.events = events;
     this.size = remembered("size", 1);
@@ -35,9 +35,10 @@ export class Bar {
   showQuestion(state) {
     const filters = filtersOf(state.q);
     const chips = filters.map((filter) => this.#chip(filter, state.q));
+    const ranked = state.picture || hasWords(state.q);
+    if (state.all && ranked) chips.push(this.#weak());
     byId("chips").replaceChildren(...chips);
     show(byId("chips"), chips.length > 0);
-    const ranked = state.picture || hasWords(state.q);
     for (const option of byId("sort").options) {
       option.hidden = option.disabled = !ranked && ["relevance", "diverse"].includes(option.value);
     }
@@ -62,16 +63,25 @@ export class Bar {
   }
 
   #chip(filter, text) {
-    const remove = () => {
-      this.events.onQuery(without(text, filter));
-      // The button that had the focus is gone; whoever uses the keyboard goes on from here.
-      (byId("chips").querySelector("button") ?? byId("results")).focus({ preventScroll: true });
-    };
+    const remove = () => this.#taken(() => this.events.onQuery(without(text, filter)));
     const photo = filter.key === "like" && /^\d+$/.test(filter.value) && { id: filter.value };
     return h("li", { class: filter.isNegative ? "chip unwanted" : "chip" },
-      photo && h("img", { src: thumbnailUrl(photo), alt: "" }),
+      photo && h("img", { src: thumbnailUrl(photo), alt: "", onerror: (event) => event.target.remove() }),
       h("span", {}, filter.label),
       h("button", { type: "button", "aria-label": `Remove the filter ${filter.label}`, onclick: remove }, icon("x")));
+  }
+
+  /** The way back from what lies below the relevance line. */
+  #weak() {
+    return h("li", { class: "chip" }, h("span", {}, "weak matches, too"),
+      h("button", { type: "button", "aria-label": "Only good matches", title: "Only good matches",
+        onclick: () => this.#taken(() => this.events.onCut()) }, icon("x")));
+  }
+
+  #taken(away) {
+    away();
+    // The button that had the focus is gone; whoever uses the keyboard goes on from here.
+    (byId("chips").querySelector("button") ?? byId("results")).focus({ preventScroll: true });
   }
 
   #resize(by) {

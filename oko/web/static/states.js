@@ -49,14 +49,13 @@ export function failed(error, { onRetry }) {
 }
 
 /** The line under the last photo: what lies below the relevance line. */
-export function below({ total, cut, isAll, onAll, onCut }) {
+export function below({ total, cut, onAll }) {
   const box = byId("below");
   const more = total > 0 && cut > 0;
-  show(box, more && (isAll ? total > cut : true));
+  show(box, more);
   if (!more) return;
-  const [text, label, act] = isAll ? [`The last ${plural(cut, "photo")} match less well.`, "Only good matches", onCut]
-    : [`${plural(cut, "more photo")} match less well.`, "Show all", onAll];
-  box.replaceChildren(paragraph(text), button(label, act, "quiet"));
+  const text = `${plural(cut, "more photo")} ${cut === 1 ? "matches" : "match"} less well.`;
+  box.replaceChildren(paragraph(text), button("Show all", onAll, "quiet"));
 }
 
 /** Sentences above the photos. `tagged`: {tag, photos, onTag} where the tag of that name finds more; else null. */

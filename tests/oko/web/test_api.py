@@ -273,6 +273,7 @@ def test_filters_are_suggested() -> None:
     assert texts("")[:3] == ["tag:", "folder:", "date:"]
     assert completed("a dog ori") == "a dog orientation:"
     assert completed("beach -ta") == "beach -tag:"
+    assert completed("dog so") == "dog sort:"
 
 
 def test_values_are_suggested_the_likeliest_first() -> None:
@@ -284,6 +285,7 @@ def test_values_are_suggested_the_likeliest_first() -> None:
     assert completed("camera:pix") == 'camera:"Pixel 7"'
     assert completed("orientation:po") == "orientation:portrait"
     assert texts("type:")[:2] == ["jpeg", "png"]
+    assert texts("sort:") == ["relevance", "newest", "oldest", "diverse"]
 
 
 def test_words_may_be_tags_folders_and_cameras() -> None:

@@ -22,6 +22,7 @@ from oko.web.serving import Serving
 from tests.house.source import ROOT
 from tests.oko.small_library import SmallLibrary
 from tests.oko.web.running import Running, running
+from tests.pictures import photo
 
 Search = Callable[..., tuple[int, str, str]]
 
@@ -97,6 +98,9 @@ def both(search: Search, asked: list[bool], monkeypatch: pytest.MonkeyPatch) -> 
         ("like:1", "--json"),
         ("is:favourite",),
         ("tag:GARDEN", "camera:nothing"),
+        ("--near=-33.9,151.2,5",),  # a value that begins like an option
+        ("--camera=-x", "red"),
+        ("--tag", "garden,-x", "--folder", "sub", "--json"),
     ],
 )
 def test_the_answer_is_the_same_either_way(server: Running, both: Search, words: tuple[str, ...]) -> None:
@@ -120,12 +124,30 @@ def test_a_picture_is_sent_not_named(server: Running, both: Search, library: Sma
 
 @pytest.mark.parametrize(
     "words",
-    [("type:nonsense",), ("a", "dog", '"not', "closed"), ("like:999",), ("--near", "x"), ("red", "-", "red")],
+    [
+        ("type:nonsense",),
+        ("a", "dog", '"not', "closed"),
+        ("like:999",),
+        ("--near", "x"),
+        ("red", "-", "red"),
+        ("-dup:no",),
+        ("--lens", ""),
+    ],
 )
 def test_mistakes_are_the_same_too(server: Running, both: Search, words: tuple[str, ...]) -> None:
     code, out, err = both(*words)
     assert (code, out) == (2, "")
     assert err.startswith("oko: ")
+
+
+def test_edited_photos_are_judged_alike(server: Running, both: Search, library: SmallLibrary) -> None:
+    """As many photos as before, but other ones: what pictures score here has changed."""
+    both("like:1", "--json", "--all")
+    photo(180, size=(300, 200)).save(library.photos / "green.jpg", quality=95)
+    photo(90, size=(300, 200)).save(library.photos / "blue.jpg", quality=95)
+    library.index()
+    _, out, _ = both("like:1", "--json", "--all")
+    assert len(json.loads(out)) == 3
 
 
 def test_a_missing_picture_is_said_by_the_command_itself(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from indexer.scan import PassedOver
@@ -57,7 +57,7 @@ class Changes:
 
 
 def compare(
-    stamps: Iterable[FileStamp],
+    stamps: Sequence[FileStamp],
     rows: Iterable[FileRow],
     *,
     retry: bool = False,
@@ -69,15 +69,15 @@ def compare(
     """
     found = Changes()
     at = {row.path: row for row in rows}
+    unseen = dict(at)
     places: dict[tuple[int, int, int], bytes] | None = None
     found.known = sum(row.state != FileState.MISSING for row in at.values())
-    owner: dict[bytes, bytes] = {}
-    seen: set[bytes] = set()
+    owner = {path: stamp.path for stamp in stamps for path in stamp.companions}
     for stamp in stamps:
-        seen.add(stamp.path)
-        if stamp.companions:
-            owner.update(dict.fromkeys(stamp.companions, stamp.path))
-        row, was_elsewhere = at.get(stamp.path), False
+        row, was_elsewhere = unseen.pop(stamp.path, None), False
+        if row is not None and _is_unchanged(row, stamp):
+            found.unchanged += 1
+            continue
         if row is not None and row.inode != stamp.inode:
             places = _places(at.values()) if places is None else places
             place = places.get((stamp.inode, stamp.size_bytes, stamp.mtime_ns), stamp.path)
@@ -85,7 +85,7 @@ def compare(
         _sort(found, stamp, row, retry=retry, was_elsewhere=was_elsewhere)
     found.companions = len(owner)
     found.absorbed = {path: main for path, main in owner.items() if path in at}
-    gone = [row for path, row in at.items() if path not in seen and path not in owner]
+    gone = [row for path, row in unseen.items() if path not in owner]
     _find_moves(found, gone, at)
     moved = {key for key, _ in found.moved}
     for row in gone:
@@ -104,6 +104,11 @@ def _sort_gone(found: Changes, row_id: int, why: PassedOver | None) -> None:
         found.missing.append(row_id)
     elif why == PassedOver.EXCLUDED:
         found.excluded.append(row_id)
+
+
+def _is_unchanged(row: FileRow, stamp: FileStamp) -> bool:
+    """What `_sort` would find of most files, in a third of the time."""
+    return row[: len(stamp)] == stamp and row.has_embedding and row.state == FileState.INDEXED
 
 
 def _sort(found: Changes, stamp: FileStamp, row: FileRow | None, *, retry: bool, was_elsewhere: bool) -> None:

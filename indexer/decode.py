@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import os
@@ -71,7 +70,7 @@ class Decoder:
             os.path.join(os.fsencode(self.root), stamp.path), max_bytes=self.limits.max_bytes
         )
         if len(data) != stamp.size_bytes:  # changed since the scan; the old time has the next run look again
-            stamp = dataclasses.replace(stamp, size_bytes=len(data))
+            stamp = stamp._replace(size_bytes=len(data))
         sha256 = hashlib.sha256(data).digest()
         if sha256 in self.known:
             return KnownPhoto(stamp, sha256)

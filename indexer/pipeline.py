@@ -19,6 +19,7 @@ from indexer.scan import Rules, Scan, ScanLog
 from indexer.targets import NO_ID, Target, planned_targets, targets_for
 from library.ahead import ordered_map
 from library.catalog import reading
+from library.collector import held_back
 from library.encoder import Encoder
 from library.records import (
     FailedFile,
@@ -274,19 +275,20 @@ def look(
     """Scan one target and compare it with the catalog; nothing is written but the report."""
     stamps: list[FileStamp] = []
     scan = Scan(target.root.path, settings.rules, target.elsewhere, on_folder)
-    if os.path.isdir(target.root.path):
-        for stamp in scan.stamps(target.below):
-            stamps.append(stamp)
-            if len(stamps) % SCAN_STEP == 0:
-                yield Progress("scan", report.scanned + len(stamps), None)
-    report.scanned += len(stamps)
-    yield Progress("scan", report.scanned, None)
-    _note_scan(report, scan.log)
-    rows: list[FileRow] = []
-    if store is not None:
-        with store.catalog.reading() as c:
-            rows = list(reading.file_rows(c, target.root.id, model_id, target.below))
-    return compare(stamps, rows, retry=settings.retry, passed_over=scan.passed_over)
+    with held_back():
+        if os.path.isdir(target.root.path):
+            for stamp in scan.stamps(target.below):
+                stamps.append(stamp)
+                if len(stamps) % SCAN_STEP == 0:
+                    yield Progress("scan", report.scanned + len(stamps), None)
+        report.scanned += len(stamps)
+        yield Progress("scan", report.scanned, None)
+        _note_scan(report, scan.log)
+        rows: list[FileRow] = []
+        if store is not None:
+            with store.catalog.reading() as c:
+                rows = list(reading.file_rows(c, target.root.id, model_id, target.below))
+        return compare(stamps, rows, retry=settings.retry, passed_over=scan.passed_over)
 
 
 def look_at(

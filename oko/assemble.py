@@ -17,14 +17,14 @@ from library.prompts import TextEncoder
 from library.records import display_path
 from library.remembered import Remembered
 from library.store import Store
-from search.rank import Searcher
 
-if TYPE_CHECKING:  # a search does not index: it shall not wait for what would
+if TYPE_CHECKING:  # a search does not index: neither shall wait for what the other needs
     from PIL import Image
 
     from indexer.decode import Limits
     from indexer.pipeline import Settings
     from indexer.scan import Rules
+    from search.rank import Searcher
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +156,8 @@ def decode_limits(config: Config, encoder: Encoder) -> Limits:
 
 def make_searcher(store: Store, encoder: Encoder, config: Config) -> Searcher:
     """Search in one library with one model."""
+    from search.rank import Searcher
+
     return Searcher(store, encoder.stamp, lambda: remembering(encoder), config.relevance)
 
 

@@ -87,7 +87,7 @@ def add_action(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. As a program of its own (no `argv`) a search ends with it."""
+    """Run one command; returns its exit code. As a program of its own (no `argv`) some commands end with it."""
     if (
         argv is None
     ):  # `kill` is as good as Ctrl-C: what is in flight is finished, a training keeps its last step
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _open_streams()
     try:
         code = _run(argv)
-        if argv is None and sys.argv[1:2] == ["search"]:
+        if argv is None and sys.argv[1:2] in (["search"], ["index"]):
             _leave(code)
         return code
     except KeyboardInterrupt:
@@ -117,7 +117,7 @@ def _open_streams() -> None:
 def _leave(code: int) -> None:
     """End the program. Python would first take apart all that was loaded: for 0.1 s, a sixth of a first search.
 
-    Nothing is open then: whatever a search opens, it closes.
+    Nothing is open then: whatever a search or a run opens, it closes.
     """
     sys.stdout.flush()
     sys.stderr.flush()

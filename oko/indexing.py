@@ -19,7 +19,6 @@ from oko.aligned import count
 from oko.context import Context
 from oko.power import BatteryPause, paused
 from oko.progress import clock, show
-from search.relevance import null_vectors
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +51,8 @@ def index(
 
 def prepare_search(context: Context, encoder: Encoder) -> None:
     """Embed the texts that relevance is judged by, which the first search would wait for: see `search.relevance`."""
+    from search.relevance import null_vectors
+
     try:
         with assemble.reading(context.folder, context.config) as store:
             null_vectors(store, encoder.stamp, assemble.remembering(encoder))

@@ -113,31 +113,31 @@ def paths_below(c: Connection, root_id: int, folder: bytes) -> list[bytes]:
 def _file_rows(c: Connection, root_id: int, model_id: int, where: Any) -> Iterator[FileRow]:
     seen = exists().where(embedding.c.model_id == model_id, embedding.c.photo_id == file.c.photo_id)
     wanted = (
-        file.c.id,
-        file.c.photo_id,
         file.c.path,
         file.c.size_bytes,
         file.c.mtime_ns,
         file.c.inode,
-        file.c.state,
         file.c.companions,
+        file.c.id,
+        file.c.photo_id,
+        file.c.state,
         file.c.reason,
     )
     rows = c.execute(select(*wanted, seen.label("seen")).where(file.c.root_id == root_id, where))
     # In lists, by position, and states from a table: less than half of the time, and every run asks for every file.
     states = {state.value: state for state in FileState}
     each = (row for part in rows.partitions(CHUNK) for row in part)
-    for key, photo_id, path, size_bytes, mtime_ns, inode, state, companions, reason, has_embedding in each:
+    for path, size_bytes, mtime_ns, inode, companions, key, photo_id, state, reason, has_embedding in each:
         yield FileRow(
-            key,
-            photo_id,
             path,
             size_bytes,
             mtime_ns,
             inode,
+            tuple(companions.split(b"\0")) if companions else (),
+            key,
+            photo_id,
             states[state],
             bool(has_embedding),
-            tuple(companions.split(b"\0")) if companions else (),
             reason is not None,
         )
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from library.collector import held_back
 from oko import exits
 from oko.context import Context
 
@@ -93,7 +94,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
         background.start(args, context, add_arguments)
         return exits.DONE
-    from oko import indexing, power
+    with held_back():  # these are 500 modules
+        from oko import indexing, power
 
     if args.nice:
         power.be_gentle()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ def stamp(path: str, *, inode: int = 1, size: int = 10, mtime: int = 1, with_: s
 def row(
     path: str, *, key: int = 1, inode: int = 1, size: int = 10, mtime: int = 1, photo: int | None = 1
 ) -> FileRow:
-    return FileRow(key, photo, path.encode(), size, mtime, inode, FileState.INDEXED, has_embedding=True)
+    return FileRow(path.encode(), size, mtime, inode, (), key, photo, FileState.INDEXED, has_embedding=True)
 
 
 def paths(stamps: list[FileStamp]) -> list[str]:
@@ -76,30 +76,30 @@ def test_a_file_moved_over_another_is_read() -> None:
 
 
 def test_a_missing_file_that_is_back_is_not_read() -> None:
-    gone = replace(row("a"), state=FileState.MISSING)
+    gone = row("a")._replace(state=FileState.MISSING)
     assert compare([stamp("a")], [gone]).returned == [(1, stamp("a"))]
     assert compare([], [gone]).missing == []
 
 
 def test_a_missing_file_that_could_not_be_read_before_is_read_when_it_is_back() -> None:
-    gone = replace(row("a"), state=FileState.MISSING, failed=True)
+    gone = row("a")._replace(state=FileState.MISSING, failed=True)
     found = compare([stamp("a")], [gone])
     assert (paths(found.changed), found.returned) == (["a"], [])
     assert compare([stamp("b")], [gone]).moved == []
 
 
 def test_unreadable_files_wait_for_a_retry_and_failed_ones_do_not() -> None:
-    unreadable = replace(row("a"), state=FileState.UNREADABLE)
+    unreadable = row("a")._replace(state=FileState.UNREADABLE)
     assert compare([stamp("a")], [unreadable]).unreadable == 1
     assert paths(compare([stamp("a")], [unreadable], retry=True).changed) == ["a"]
     assert paths(compare([stamp("a", mtime=9)], [unreadable]).changed) == ["a"]
-    assert paths(compare([stamp("a")], [replace(row("a"), state=FileState.FAILED)]).changed) == ["a"]
+    assert paths(compare([stamp("a")], [row("a")._replace(state=FileState.FAILED)]).changed) == ["a"]
 
 
 def test_a_file_without_a_vector_of_this_model_is_lacking() -> None:
-    blank = replace(row("a"), has_embedding=False)
+    blank = row("a")._replace(has_embedding=False)
     assert paths(compare([stamp("a")], [blank]).lacking) == ["a"]
-    back = compare([stamp("a")], [replace(blank, state=FileState.MISSING)])
+    back = compare([stamp("a")], [blank._replace(state=FileState.MISSING)])
     assert (len(back.returned), paths(back.lacking)) == (1, ["a"])
 
 

@@ -25,9 +25,12 @@ from benchmarks.captions import truth
 from benchmarks.machine import write
 from benchmarks.tag_priors import Trial, fit_on_unseen
 from benchmarks.tagging_data import F32, Album, command_line, load_album, model_for, tag_vectors
-from library.vocabulary import Vocabulary, shipped_vocabulary
-from search.learned import Examples, learn
-from search.tag import FITTED, MOST_TAGS, choose, with_implied
+from library.encoder import Encoder
+from library.vocabulary import TagSpec, Vocabulary, shipped_vocabulary
+from search.calibration import calibrate
+from search.learned import MOST_BACKGROUND, Examples, learn
+from search.tag import FITTED, MOST_TAGS, Scorer, choose, contrast, null_vector, with_implied
+from search.taught import learn_taught, shrunk_inverse
 
 LEAST_TRUE = 5
 FOLDS = 5
@@ -38,6 +41,18 @@ WITH_PEOPLE = frozenset(
     | {"inline_skate", "ketch", "saxophone", "schooner", "snoopy", "wheelchair"}
 )
 PEOPLE = ("person", "man", "woman", "boy", "girl", "child")
+# What people call things that no model knows.
+NAMELESS = (
+    "our cottage",
+    "trip 2019",
+    "Aunt Jarmila",
+    "project K",
+    "the Novaks",
+    "for printing",
+    "to sort",
+    "client B",
+)
+SEEDS = 2  # choices of examples
 AIM = (0.45, 0.50, 8)
 Truth = NDArray[np.bool_]
 
@@ -68,7 +83,11 @@ def main() -> int:
             f"{n} decisions a tag, on photos that it was suggested for: average precision {before:.3f} -> {after:.3f}, "
             f"F1 {f1_before:.3f} -> {f1_after:.3f}"
         )
+    taught = {} if others is None else teaching(album, others, vocabulary, encoder)
+    for name, (precision, f1_taught, share) in taught.items():
+        print(f"{name}: average precision {precision:.3f}, F1 {f1_taught:.3f}, suggested for {share:.1%}")
     results = {"model": args.model, "photos": len(found), "tags": figures, "people": wrong, "learning": gains}
+    results["taught"] = taught
     write(args.out, results)
     return 0
 
@@ -151,6 +170,48 @@ def learning(
             rows.append([f(v, found[:, j]) for f in (average_precision, f1) for v in (here[:, j], after)])
         gains[str(n)] = tuple(float(mean) for mean in np.mean(rows, axis=0))
     return gains
+
+
+def teaching(
+    album: Album, others: Album, vocabulary: Vocabulary, encoder: Encoder
+) -> dict[str, tuple[float, float, float]]:
+    """What a tag is worth that is taught by examples among other photos: means of (AP, F1, part suggested for).
+
+    Under a name that says nothing, and under its own.
+    """
+    found = album.truth(vocabulary)
+    order = np.random.default_rng(0).permutation(len(others.vectors))[:2_000]
+    library, sample = others.vectors[order], np.arange(MOST_BACKGROUND)
+    true_there = truth([others.captions[row] for row in order], vocabulary.tags)
+    names = vocabulary.with_tags([TagSpec(name) for name in NAMELESS])
+    there, here = (
+        zero_shot_of(names, len(vocabulary), encoder, photos) for photos in (library, album.vectors)
+    )
+    inverse = shrunk_inverse(library[sample])
+    results = {}
+    for named, n in [(named, n) for named in (False, True) for n in (1, 5, 20)]:
+        rows = []
+        for j in np.flatnonzero((found.sum(axis=0) >= LEAST_TRUE) & (true_there.sum(axis=0) >= n)):
+            for seed in range(SEEDS):
+                column = j if named else len(vocabulary) + (j + seed) % len(NAMELESS)
+                yes = np.random.default_rng((seed, j)).permutation(np.flatnonzero(true_there[:, j]))[:n]
+                rest = np.setdiff1d(sample, yes)
+                examples, background = (
+                    Examples(library[at], there[at, column], true_there[at, j]) for at in (yes, rest)
+                )
+                values = learn_taught(examples, background, inverse).logits(album.vectors, here[:, column])
+                true = found[:, j]
+                rows.append((average_precision(values, true), f1(values, true), float((values >= 0).mean())))
+        name = f"taught by {n} examples under {'its own name' if named else 'a name that says nothing'}"
+        results[name] = tuple(float(mean) for mean in np.mean(rows, axis=0))
+    return results
+
+
+def zero_shot_of(names: Vocabulary, shipped: int, encoder: Encoder, photos: F32) -> F32:
+    """Log odds (n, L) of a vocabulary whose first tags are the shipped ones, in a library of these photos."""
+    vectors = tag_vectors(encoder, names)
+    null = null_vector(vectors[:shipped])
+    return Scorer(names, vectors, null, calibrate(photos @ contrast(vectors, null).T)).logits(photos)
 
 
 def average_precision(values: NDArray[np.float32], true: NDArray[np.bool_]) -> float:

@@ -1,4 +1,4 @@
-"""How the C library keeps memory, for processes that compute the same shapes again and again."""
+"""What the C library does with memory that was freed: keeps it for a while of computing, or gives it back after one."""
 
 from __future__ import annotations
 
@@ -33,3 +33,20 @@ def keep_freed_memory() -> bool:
     if not all(taken):
         log.debug("the C library does not let freed memory be kept")
     return all(taken)
+
+
+def return_freed_memory() -> bool:
+    """Gives the system back what was freed and lies between blocks in use; whether that could be asked for.
+
+    The GNU C library does so by itself only for what lies at the end of a heap, and batches of photos leave ever more
+    behind: `oko watch` with the built-in model came to keep 270 MB beside 280 MB in use. Takes some milliseconds. Only
+    for a process that lives long and is idle now: what it needs next is handed out anew.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):  # another C library
+        return False
+    trim(0)
+    return True

@@ -23,6 +23,7 @@ from library.records import FailedFile, FileStamp, FileState, Label, ModelStamp,
 from library.store import Store
 from oko import assemble
 from oko.context import Context
+from oko.coverage import about_none, about_part
 from oko.labels import LabelVectors, labels_of, warn_of_scripts
 from oko.render import path_fields
 from oko.transfers import transfer_bar
@@ -62,6 +63,8 @@ def classify(context: Context, args: argparse.Namespace) -> Iterator[Classified]
     with assemble.reading_if_there(context.folder, context.config) as store:
         spec = assemble.choose_model(context.folder, context.config, store, context.note)
         encoder = assemble.make_encoder(spec, context.config)
+        if not places:
+            _check_indexed(context, store, encoder.stamp)
         templates = args.template or context.config.prompt_templates or DEFAULT_TEMPLATES
         warn_of_scripts(context, distinct_labels(labels), spec)
         embed = LabelVectors(context, store, encoder, templates)
@@ -70,14 +73,24 @@ def classify(context: Context, args: argparse.Namespace) -> Iterator[Classified]
         )
         stored = StoredVectors(store, encoder.stamp) if store is not None else None
         run = _Run(context, encoder, classifier, args.top)
-        if not places:
-            if stored is None:
-                raise UsageError(
-                    "there is nothing to classify", hint="Name photos or folders, or index some: oko index"
-                )
+        if not places and stored is not None:
             yield from counted(context, args, run.indexed(stored))
         for folder, stamps in places:
             yield from counted(context, args, run.files(folder, stamps, stored))
+
+
+def _check_indexed(context: Context, store: Store | None, stamp: ModelStamp) -> None:
+    """Say which of the indexed photos this model has no vectors of. Raises ModelMismatch or UsageError: of none."""
+    if store is None:
+        raise UsageError(
+            "there is nothing to classify", hint="Name photos or folders, or index some: oko index"
+        )
+    key = store.model_id(stamp)
+    with store.catalog.reading() as c:
+        have = reading.embedding_count(c, key)
+        any_photos = reading.photo_count(c) > 0
+    if any_photos and (lacking := about_part(store, stamp, have=have) or about_none(store, stamp)):
+        context.note(lacking)
 
 
 def counted(context: Context, args: argparse.Namespace, found: Iterator[Classified]) -> Iterator[Classified]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from indexer.scan import Rules, Scan
 from indexer.targets import Target, planned_targets, targets_for
 from indexer.troubles import Troubles
 from library import previews
+from library.allocation import return_freed_memory
 from library.catalog import reading as catalog_reading
 from library.config import Config
 from library.encoder import Encoder
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 
 # A batch that finds the library taken is put off, so there is no point in waiting long for its turn.
 TURN_S = 0.5
+# At most so often what batches freed goes back to the system; to have it handed out anew takes a tenth of a second.
+RETURN_S = 10.0
 
 
 def watch(
@@ -87,6 +91,7 @@ class Session:
         self.troubles = Troubles()
         self._signals = signals
         self._said_ready = False
+        self._returned_at, self._done_then = float("-inf"), 0
 
     def run(self, reread: Callable[[], Context]) -> None:
         """Follow until the end, anew with each reload."""
@@ -195,6 +200,7 @@ class Session:
         if standing.phase in ("watching", "tagging") and not self._said_ready:
             log.info("watching %s", count(standing.folders_watched, "folder"))
             self._said_ready = True
+        self._return_memory(standing)
         trouble = next(reversed(self.troubles.now.values()), None)
         last = self.troubles.last
         self.job.tell(
@@ -206,6 +212,14 @@ class Session:
             trouble=None if trouble is None else dataclasses.asdict(trouble),
             last_trouble=None if last is None else dataclasses.asdict(last),
         )
+
+    def _return_memory(self, standing: Standing) -> None:
+        """Once there is time after some work: what runs for a year must not keep the most that it ever needed."""
+        done, now = sum(standing.totals.values()), time.monotonic()
+        if standing.phase != "watching" or done == self._done_then or now < self._returned_at + RETURN_S:
+            return
+        self._returned_at, self._done_then = now, done
+        return_freed_memory()
 
 
 def _warm_up(encoder: Encoder) -> None:

@@ -32,8 +32,8 @@ class Prior:
 
 # Text says what such a tag is; looser priors were worse (102 tags, 10 and 50 decisions: direction 1 to 12).
 FOR_VOCABULARY = Prior(direction=1.0, factor=0.05, constant=0.3, background_counts=1.0, lift=0.7)
-# The name of a tag that people made up may say nothing: its examples do.
-FOR_TAUGHT = Prior(direction=8.0, factor=0.3, constant=2.0, background_counts=10.0, lift=0.0)
+# On top of what examples say (search.taught), whose threshold is meant for a chance of a half.
+FOR_TAUGHT = Prior(direction=1.0, factor=0.05, constant=0.3, background_counts=1.0, lift=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,14 @@ class LearnedTag:
         """Log odds (n,) for photos (n, D) with zero-shot log odds (n,)."""
         return np.asarray(self.factor * zero_shot + vectors @ self.direction + self.constant, np.float32)
 
+    def after(self, first: LearnedTag) -> LearnedTag:
+        """The same where `zero_shot` is what `first` gives."""
+        return LearnedTag(
+            self.factor * first.factor,
+            self.factor * first.direction + self.direction,
+            self.factor * first.constant + self.constant,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Examples:
@@ -56,6 +64,10 @@ class Examples:
     vectors: F32
     zero_shot: F32
     has_tag: NDArray[np.bool_]
+
+    def those(self, which: NDArray[np.bool_]) -> Examples:
+        """A part of them."""
+        return Examples(self.vectors[which], self.zero_shot[which], self.has_tag[which])
 
 
 def learn(decided: Examples, background: Examples, prior: Prior = FOR_VOCABULARY) -> LearnedTag:

@@ -19,15 +19,7 @@ from library.records import ModelStamp
 from library.store import Store
 from library.vocabulary import TagSpec, Vocabulary, shipped_vocabulary
 from search.calibration import calibrate
-from search.learned import (
-    FOR_TAUGHT,
-    FOR_VOCABULARY,
-    LEARN_FROM,
-    MOST_BACKGROUND,
-    Examples,
-    LearnedTag,
-    learn,
-)
+from search.learned import LEARN_FROM, MOST_BACKGROUND, Examples, LearnedTag, learn
 from search.tag import (
     PromptSet,
     Scorer,
@@ -38,6 +30,7 @@ from search.tag import (
     prompts_of,
     with_implied,
 )
+from search.taught import learn_taught, shrunk_inverse
 
 log = logging.getLogger(__name__)
 F32 = NDArray[np.float32]
@@ -240,6 +233,8 @@ class Tagger:
         )
         row_of = {key: row for row, key in enumerate(ids)}
         zero_shot = scorer.logits(np.asarray(vectors, np.float32)) if ids else None
+        sampled = [row_of[key] for key in pool if key in row_of]
+        inverse = shrunk_inverse(vectors[sampled]) if sampled and by_example & worth.keys() else None
         for name, decided in worth.items():
             there = {key: has for key, has in decided.items() if key in row_of}
             if zero_shot is None or not there:
@@ -247,14 +242,12 @@ class Tagger:
             column = places[name]
             decided_rows = [row_of[key] for key in there]
             rest = [row_of[key] for key in pool if key in row_of and key not in decided]
-            yield (
-                column,
-                learn(
-                    _examples(vectors, zero_shot[:, column], decided_rows, list(there.values())),
-                    _examples(vectors, zero_shot[:, column], rest, [False] * len(rest)),
-                    FOR_TAUGHT if name in by_example else FOR_VOCABULARY,
-                ),
-            )
+            decided_photos = _examples(vectors, zero_shot[:, column], decided_rows, list(there.values()))
+            others = _examples(vectors, zero_shot[:, column], rest, [False] * len(rest))
+            if inverse is not None and name in by_example and any(there.values()):
+                yield column, learn_taught(decided_photos, others, inverse)
+            else:
+                yield column, learn(decided_photos, others)
 
 
 def _examples(vectors: F32, zero_shot: F32, rows: list[int], has_tag: list[bool]) -> Examples:

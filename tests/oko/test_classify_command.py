@@ -53,6 +53,18 @@ def test_a_changed_or_new_file_is_read(library: SmallLibrary, ask: Ask) -> None:
     assert library.encoders["one"].embedded == before + 2
 
 
+def test_a_model_without_vectors_here_is_no_empty_answer(
+    library: SmallLibrary, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nor are labels embedded for nothing."""
+    capfd.readouterr()
+    assert library.oko("classify", "--labels", "red,green", "--model", "two", "--csv") == 1
+    out, error = capfd.readouterr()
+    assert not out.splitlines()[1:]
+    assert "this library has no vectors made by two" in error
+    assert "oko index --model two" in error
+
+
 def test_independent_labels_do_not_share(library: SmallLibrary, ask: Ask) -> None:
     (photo,) = ask(library.photos / "red.jpg", "--labels", "red,a red thing,blue", "--independent")["photos"]
     chances = {label["name"]: label["probability"] for label in photo["labels"]}

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from search.learned import FOR_TAUGHT, FOR_VOCABULARY, Examples, Prior, learn
+from search.learned import FOR_VOCABULARY, Examples, LearnedTag, Prior, learn
 
+# Follows the decisions, whatever the zero-shot score says.
+FREE = Prior(direction=8.0, factor=0.3, constant=2.0, background_counts=10.0, lift=0.0)
 RANDOM = np.random.default_rng(0)
 DIM = 32
 
@@ -28,7 +30,7 @@ NOTHING = Examples(np.zeros((0, DIM), np.float32), np.zeros(0, np.float32), np.z
 
 def test_ten_decisions_separate_what_zero_shot_cannot() -> None:
     centre = np.eye(DIM)[0] * 2
-    model = learn(examples(photos(5, centre), photos(5)), NOTHING, FOR_TAUGHT)
+    model = learn(examples(photos(5, centre), photos(5)), NOTHING, FREE)
     yes, no = photos(200, centre), photos(200)
     found = model.logits(np.concatenate([yes, no]), np.zeros(400, np.float32))
     assert float((found[:200] > 0).mean()) > 0.9
@@ -74,7 +76,7 @@ def test_both_ways_to_solve_agree() -> None:
 def test_undecided_photos_pull_down() -> None:
     decided = examples(photos(10, np.eye(DIM)[3]), photos(0))
     background = Examples(photos(300), np.zeros(300, np.float32), np.zeros(300, bool))
-    alone, among = learn(decided, NOTHING, FOR_TAUGHT), learn(decided, background, FOR_TAUGHT)
+    alone, among = learn(decided, NOTHING, FREE), learn(decided, background, FREE)
     new, zero = photos(100), np.zeros(100, np.float32)
     assert among.logits(new, zero).mean() < alone.logits(new, zero).mean()
 
@@ -88,3 +90,15 @@ def test_one_sided_and_single_decisions_give_finite_numbers() -> None:
         model = learn(decided, NOTHING, FOR_VOCABULARY)
         assert np.isfinite(model.direction).all()
         assert np.isfinite(model.constant)
+
+
+def test_one_after_the_other_is_one() -> None:
+    first, second = (
+        LearnedTag(f, np.full(DIM, d, np.float32), c) for f, d, c in ((2, 0.3, 1), (0.5, -0.1, 3))
+    )
+    new, zero_shot = photos(20), np.linspace(-3, 3, 20, dtype=np.float32)
+    np.testing.assert_allclose(
+        second.after(first).logits(new, zero_shot),
+        second.logits(new, first.logits(new, zero_shot)),
+        rtol=1e-5,
+    )

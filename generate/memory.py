@@ -190,14 +190,13 @@ def _ways(recipe: Recipe, vqgan: VQGAN) -> list[tuple[Recipe, str]]:
         )
         if min(size) < _SMALLEST_SIDE_PX:
             continue
-        smaller = replace(recipe.canvas, width=size[0], height=size[1])
-        least = replace(frugal, tile=min(_TILES) if max(size) > min(_TILES) * vqgan.factor else 0)
-        ways.append(
-            (
-                replace(recipe, canvas=smaller, means=least),
-                f"the picture is painted at {size[0]} x {size[1]}.",
-            )
-        )
+        smaller = replace(recipe, canvas=replace(recipe.canvas, width=size[0], height=size[1]))
+        sentence = f"the picture is painted at {size[0]} x {size[1]}."
+        ways += [
+            (_with(smaller, replace(frugal, tile=side)), sentence)
+            for side in (0, *_TILES)
+            if side < max(size) // vqgan.factor
+        ]
     return ways
 
 

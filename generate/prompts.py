@@ -18,6 +18,10 @@ from library.errors import UsageError
 Kind = Literal["text", "image", "noise"]
 Region = Literal["all", "spot", "rest"]
 
+# Far more than anything needs, and far from where float32 overflows.
+MOST_WEIGHT = 1e6
+_FARTHEST = math.pi**2 / 2
+
 _SCENES = re.compile(r"(?<!\\)\^")
 _PROMPTS = re.compile(r"(?<!\\)\|")
 _PARTS = re.compile(r"(?<!\\):")
@@ -64,11 +68,14 @@ def parse_prompt(text: str, *, kind: Kind = "text", region: Region = "all") -> P
             hint='Say what the picture shows, such as: oko generate "a lighthouse in a storm"',
         )
     weight = numbers[0] if numbers else 1.0
-    if weight == 0 or not math.isfinite(weight):
+    if not 0 < abs(weight) <= MOST_WEIGHT:
         raise UsageError(f"the prompt {content!r} has the weight {weight:g}", hint="Leave it out instead.")
     stop = numbers[1] if len(numbers) > 1 else None
-    if stop is not None and not math.isfinite(stop):
-        raise UsageError(f"the prompt {content!r} has the stop {stop}", hint="Leave the stop out instead.")
+    if stop is not None and not 0 <= math.copysign(1, weight) * stop <= _FARTHEST:
+        bounds = "0 and 4.93" if weight > 0 else "-4.93 and 0, as its weight is negative"
+        raise UsageError(
+            f"the prompt {content!r} has the stop {stop:g}", hint=f"A stop lies between {bounds}."
+        )
     return Prompt(content=content, kind=kind, weight=weight, stop=stop, region=region)
 
 
@@ -80,6 +87,5 @@ def _number(text: str) -> float | None:
 
 
 def scene_at(scenes: int, step: int, *, steps: int, every: int = 0) -> int:
-    """Which of so many scenes is painted at a step: each for `every` steps (0: equal shares), the last to the end."""
-    length = every or math.ceil(steps / scenes)
-    return min(step // length, scenes - 1)
+    """Which of so many scenes is painted at a step: each for `every` steps, the last to the end; 0: equal shares."""
+    return min(step // every, scenes - 1) if every else step * scenes // steps

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from generate.cutouts import CutoutKind
-from generate.prompts import Prompt, Scene
+from generate.prompts import MOST_WEIGHT, Prompt, Scene
 from generate.starts import Start
 from library.devices import Precision
 from library.errors import UsageError
@@ -124,6 +124,7 @@ class Recipe:
         for value, low, high, what in self._bounds():
             if not low <= value <= high:
                 raise UsageError(f"{what} must lie between {low:g} and {high:g}, not {value:g}")
+        self._check_story()
         if any(not 0 < drop < 1 for drop in self.course.drops):
             raise UsageError("learning-rate drops are parts of the course, such as 0.5,0.75")
         if self.taste.palette_weight and not self.taste.palette:
@@ -131,8 +132,18 @@ class Recipe:
         if not self.sight.perceptors:
             raise UsageError("no CLIP model looks at the picture")
 
+    def _check_story(self) -> None:
+        scenes, steps, every = len(self.scenes), self.course.steps, self.course.story_every or 1
+        if (scenes - 1) * every >= steps:
+            raise UsageError(
+                f"the story never gets to its last scene: {steps} steps are too few for {scenes} scenes"
+                + (f" of {every} steps" if self.course.story_every else ""),
+                hint="Take more --steps, or a smaller --story-every.",
+            )
+
     def _bounds(self) -> list[tuple[float, float, float, str]]:
-        course, sight, motion = self.course, self.sight, self.motion
+        course, sight, taste, motion = self.course, self.sight, self.taste, self.motion
+        means = self.means
         return [
             (self.canvas.width, 16, 8192, "the width"),
             (self.canvas.height, 16, 8192, "the height"),
@@ -141,7 +152,20 @@ class Recipe:
             (sight.cutouts, 1, 4096, "the number of cutouts"),
             (sight.power, 0.01, 100, "the cut power"),
             (motion.zoom, 0.5, 2, "the zoom"),
+            (self.canvas.keep, 0, MOST_WEIGHT, "the weight of keeping the start"),
             (self.canvas.keep_decay, 0, 1000, "the decay of the pull to the start"),
+            (taste.palette_weight, 0, MOST_WEIGHT, "the weight of the palette"),
+            (taste.smoothness, -MOST_WEIGHT, MOST_WEIGHT, "the smoothness"),
+            (taste.symmetry, -MOST_WEIGHT, MOST_WEIGHT, "the symmetry"),
+            (taste.saturation, -MOST_WEIGHT, MOST_WEIGHT, "the saturation"),
+            (motion.pan_x_px, -8192, 8192, "the shift of the view"),
+            (motion.pan_y_px, -8192, 8192, "the shift of the view"),
+            (motion.every, 0, 1_000_000, "the steps between two moves"),
+            (course.early_stop, 0, 1_000_000, "the steps until the early stop"),
+            (course.story_every, 0, 1_000_000, "the steps of a scene"),
+            (means.threads, 0, 4096, "the number of threads"),
+            (means.piece, 1, 4096, "the cutouts at once"),
+            (means.tile, 0, 8192, "the side of a tile"),
         ]
 
     def as_json(self) -> dict[str, Any]:

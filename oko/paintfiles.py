@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +156,16 @@ def work_folder(path: Path) -> Path:
     return path.with_name(f".{path.name}.oko-run")
 
 
-def save_state(path: Path, recipe: Recipe, state: dict[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An interrupted run: its recipe, the painter's state, and whether the recipe may be written into the picture."""
+
+    recipe: Recipe
+    painter: dict[str, Any]
+    tells_recipe: bool = True
+
+
+def save_state(path: Path, kept: Kept) -> None:
     """Keep the state of a run beside its picture. Raises DiskFull, UsageError."""
     import torch
 
@@ -163,24 +173,38 @@ def save_state(path: Path, recipe: Recipe, state: dict[str, Any]) -> None:
     with writing(folder):
         folder.mkdir(exist_ok=True)
     content = io.BytesIO()
-    torch.save({"recipe": json.dumps(recipe.as_json()), "painter": state}, content)
-    write_whole(folder / "state.pt", lambda new: new.write_bytes(content.getbuffer()))
+    values = {
+        "recipe": json.dumps(kept.recipe.as_json()),
+        "painter": kept.painter,
+        "tells_recipe": kept.tells_recipe,
+    }
+    torch.save(values, content)
+    write_whole(_state_file(path), lambda new: new.write_bytes(content.getbuffer()))
 
 
-def load_state(path: Path) -> tuple[Recipe, dict[str, Any]]:
+def has_state(path: Path) -> bool:
+    """Whether a run of that picture can be gone on with."""
+    return _state_file(path).is_file()
+
+
+def _state_file(path: Path) -> Path:
+    return work_folder(path) / "state.pt"
+
+
+def load_state(path: Path) -> Kept:
     """What `save_state` kept. Raises UsageError when there is nothing, or nothing sound."""
     import pickle
 
     import torch
 
-    file = work_folder(path) / "state.pt"
-    if not file.is_file():
+    if not has_state(path):
         raise UsageError(
             f"no interrupted run of {display_path(path)} was kept", hint="Paint it anew, without --resume."
         )
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-        return from_json(json.loads(content["recipe"])), content["painter"]
+        content = torch.load(_state_file(path), map_location="cpu", weights_only=True)
+        recipe = from_json(json.loads(content["recipe"]))
+        return Kept(recipe, content["painter"], content["tells_recipe"])
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as e:
         raise UsageError(
             f"what was kept of {display_path(path)} is damaged: {e}", hint="Paint it anew, without --resume."

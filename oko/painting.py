@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from generate import memory
 from generate.easel import Easel
@@ -24,9 +24,9 @@ from library.models import Registry
 from library.presets import BUILTIN_NAME, BUILTIN_VQGAN_NAME, ModelSpec
 from library.records import display_path
 from library.weights import sha256_of
-from oko import jobs, paintfiles
+from oko import films, jobs, paintfiles
 from oko.context import Context
-from oko.films import SUFFIXES, Film
+from oko.films import Film
 from oko.materials import gather
 from oko.modelling import fetch
 from oko.progress import clock
@@ -84,19 +84,22 @@ def paint(
     Raises UsageError, ModelError, PictureError, DiskFull, each before any work is lost.
     """
     began = time.monotonic()
-    state: dict[str, Any] | None = None
+    kept: paintfiles.Kept | None = None
     if args.resume:
         if args.output is None or args.prompt or args.source:
             raise UsageError(
                 "--resume goes on with the picture of -o as it was begun", hint="Name only -o FILE."
             )
-        recipe, state = paintfiles.load_state(args.output)
+        kept = paintfiles.load_state(args.output)
+        recipe = kept.recipe
     else:
         recipe = make_recipe(context, args)
     path = args.output or paintfiles.free_name(_home(context, args), paintfiles.default_name(recipe))
-    _check_places(args, path)
+    begun = Film.begun(path) if args.resume else None
+    film_path = films.place(args.video or (begun.path if begun else None), context.note)
+    _check_places(args, path, film_path, begun)
     recipe, networks = _load(context, recipe, is_repeated=bool(args.source or args.resume))
-    recipe = _fitted(context, args, recipe, networks, is_begun=state is not None)
+    recipe = _fitted(context, args, recipe, networks, is_begun=kept is not None)
     easel = Easel.set_up(
         networks.vqgan,
         device=recipe.means.device,
@@ -105,15 +108,21 @@ def paint(
         tile=recipe.means.tile,
     )
     painter = Painter(recipe, easel, networks.perceptors, gather(context.config, recipe, networks.perceptors))
-    film = None
-    if args.video:
-        course = {"steps": recipe.course.steps, "seconds": args.seconds, "fps": args.fps}
-        film = Film.of(args.video, path, **course)
-    if state is not None:
-        painter.restore(state)
-    run = _Run(context, args, path, painter, film)
-    loss, is_interrupted = run.to_the_end(progress)
-    video = film.finish() if film is not None and not is_interrupted else None
+    if kept is not None:
+        painter.restore(kept.painter)
+    try:
+        film = None
+        if film_path is not None:
+            course = {"steps": recipe.course.steps, "seconds": args.seconds, "fps": args.fps}
+            film = replace(begun, path=film_path) if begun else Film.of(film_path, path, **course)
+        tells_recipe = not args.no_recipe and (kept is None or kept.tells_recipe)
+        run = _Run(context, path, painter, film, save_every=args.save_every, tells_recipe=tells_recipe)
+        loss, is_interrupted = run.to_the_end(progress)
+        video = film.finish() if film is not None and not is_interrupted else None
+    except BaseException:
+        if not paintfiles.has_state(path):
+            paintfiles.forget_run(path)  # frames alone are nothing to go on with
+        raise
     if not is_interrupted:
         paintfiles.forget_run(path)
     return Painted(path, recipe, painter.done, loss, time.monotonic() - began, is_interrupted, video)
@@ -136,15 +145,17 @@ def _home(context: Context, args: argparse.Namespace) -> Path:
     return adding.made_folder(context) if args.add else Path()
 
 
-def _check_places(args: argparse.Namespace, path: Path) -> None:
+def _check_places(args: argparse.Namespace, path: Path, film_path: Path | None, begun: Film | None) -> None:
     paintfiles.check_place(path, suffixes=(".png",), overwrite=args.overwrite or args.resume)
-    if args.video:
-        paintfiles.check_place(args.video, suffixes=SUFFIXES, overwrite=args.overwrite or args.resume)
+    if film_path is not None:
+        is_known = begun is not None and begun.path == film_path.absolute()
+        paintfiles.check_place(film_path, suffixes=films.SUFFIXES, overwrite=args.overwrite or is_known)
     if not args.resume and paintfiles.work_folder(path).exists():
         if not args.overwrite:
+            go_on = f"Go on with it: oko generate --resume -o {path}. "
             raise UsageError(
                 f"painting {display_path(path)} was interrupted",
-                hint=f"Go on with it: oko generate --resume -o {path}. Or paint it anew: add --overwrite.",
+                hint=f"{go_on if paintfiles.has_state(path) else ''}To paint it anew add --overwrite.",
             )
         paintfiles.forget_run(path)
 
@@ -250,14 +261,21 @@ class _Run:
     """Steps, with what is shown and kept meanwhile."""
 
     def __init__(
-        self, context: Context, args: argparse.Namespace, path: Path, painter: Painter, film: Film | None
+        self,
+        context: Context,
+        path: Path,
+        painter: Painter,
+        film: Film | None,
+        *,
+        save_every: int,
+        tells_recipe: bool,
     ) -> None:
         self._context = context
         self._path = path
         self._painter = painter
         self._film = film
-        self._save_every = args.save_every
-        self._recipe = None if args.no_recipe else painter.recipe
+        self._save_every = save_every
+        self._recipe = painter.recipe if tells_recipe else None
         if film is not None:
             film.forget_after(painter.done)
 
@@ -300,7 +318,8 @@ class _Run:
             job.tell(sketched=step)
 
     def _keep(self, *, best: bool) -> None:
-        paintfiles.save_state(self._path, self._painter.recipe, self._painter.state())
+        kept = paintfiles.Kept(self._painter.recipe, self._painter.state(), self._recipe is not None)
+        paintfiles.save_state(self._path, kept)
         self._save(best=best)
 
     def _save(self, *, best: bool) -> None:

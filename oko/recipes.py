@@ -28,6 +28,10 @@ def make_recipe(context: Context, args: argparse.Namespace) -> Recipe:
     """What the options say, over the recipe of --from or the defaults; checked. Raises UsageError, PictureError."""
     base = read_recipe(args.source) if args.source else None
     scenes = _scenes(context, args, base)
+    if args.mask and all(prompt.region == "all" for scene in scenes for prompt in scene):
+        raise UsageError(
+            "there is a mask, and nothing that it is for", hint="Say what to paint inside it: --spot PROMPTS"
+        )
     steps, cutouts, side_px = QUALITIES[args.quality or "normal"]
     if base is None:
         base = Recipe(

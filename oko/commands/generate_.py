@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from oko import exits
 from oko.commands.index_ import add_machine_options, positive
 from oko.context import Context
+
+
+def above_zero(text: str) -> float:
+    """A number above 0, and finite, for argparse."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +173,7 @@ def _add_film(group: argparse._ArgumentGroup) -> None:
         help=".mp4 (through ffmpeg) or .webp: how the picture came about",
     )
     group.add_argument(
-        "--seconds", type=float, default=10, metavar="S", help="length of the video (default: 10)"
+        "--seconds", type=above_zero, default=10, metavar="S", help="length of the video (default: 10)"
     )
     group.add_argument(
         "--fps", type=positive, default=15, metavar="N", help="frames a second at most (default: 15)"
@@ -229,7 +238,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
         help="the model that says how well the picture fits; several decide together (repeatable; default: builtin)",
     )
     group.add_argument(
-        "--memory", type=float, metavar="GB", help="stay within so much memory (default: what is free)"
+        "--memory", type=above_zero, metavar="GB", help="stay within so much memory (default: what is free)"
     )
     add_machine_options(group)
 

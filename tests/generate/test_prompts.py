@@ -44,6 +44,12 @@ def test_nothing_is_painted_from_nothing(text: str) -> None:
         parse_story(text)
 
 
+@pytest.mark.parametrize("text", ["a:1:99", "a:1:-0.2", "a:-1:0.2", "a:-1:-99", "a:1e30", "a:1:nan"])
+def test_weights_and_stops_that_could_not_act(text: str) -> None:
+    with pytest.raises(UsageError, match=r"the prompt 'a' has the (weight|stop)"):
+        parse_prompt(text)
+
+
 @given(
     st.text(min_size=1).map(str.strip).filter(lambda t: t and not t.endswith("\\")),
     st.floats(-100, 100).filter(lambda w: w != 0),
@@ -60,5 +66,6 @@ def test_whatever_the_words_are_they_come_back(words: str, weight: float) -> Non
 
 
 def test_scenes_follow_each_other() -> None:
-    assert [scene_at(3, step, steps=7) for step in range(7)] == [0, 0, 0, 1, 1, 1, 2]
+    assert [scene_at(3, step, steps=7) for step in range(7)] == [0, 0, 0, 1, 1, 2, 2]
+    assert {scene_at(4, step, steps=6) for step in range(6)} == {0, 1, 2, 3}
     assert [scene_at(2, step, steps=6, every=1) for step in range(6)] == [0, 1, 1, 1, 1, 1]

@@ -12,6 +12,7 @@ from generate.prompts import parse_story
 from generate.recipe import (
     Canvas,
     Course,
+    Means,
     Motion,
     Recipe,
     Sight,
@@ -68,6 +69,17 @@ def test_what_is_no_recipe_is_refused(values: dict[str, Any]) -> None:
         (replace(RECIPE, course=Course(drops=(1.5,))), "parts of the course"),
         (replace(RECIPE, canvas=Canvas(width=100_000)), "the width"),
         (replace(RECIPE, sight=Sight(perceptors=())), "no CLIP model"),
+        (replace(RECIPE, taste=Taste(smoothness=float("nan"))), "the smoothness"),
+        (replace(RECIPE, taste=Taste(saturation=float("inf"))), "the saturation"),
+        (replace(RECIPE, taste=Taste(palette=((0.0, 0.0, 0.0),), palette_weight=-1.0)), "of the palette"),
+        (replace(RECIPE, canvas=Canvas(keep=float("nan"))), "keeping the start"),
+        (replace(RECIPE, motion=Motion(every=-1)), "between two moves"),
+        (replace(RECIPE, means=Means(piece=0)), "cutouts at once"),
+        (
+            replace(RECIPE, course=Course(steps=7, story_every=7)),
+            "7 steps are too few for 2 scenes of 7 steps",
+        ),
+        (replace(RECIPE, course=Course(steps=1)), "1 steps are too few for 2 scenes$"),
     ],
 )
 def test_what_cannot_be_painted_is_said(recipe: Recipe, words: str) -> None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.measured import Figure, View, World
 from benchmarks.probes import Figures
+from search.relevance import Judge, null_texts
 from training.altered import CHANGES
 from training.diagnostics import words_of
 from training.evaluate import ranks, recall_at, row_cosines, top, zero_shot_accuracy
@@ -141,30 +143,30 @@ def robustness(view: View) -> Figures:
 
 
 def hubs(view: View) -> Figures:
-    """Whether few photos answer many queries, and whether blank pictures answer any."""
+    """Whether few photos answer many queries, and whether blank pictures answer any: by cosine, and as oko ranks."""
     pool = np.concatenate([view.photos, view.blanks])
-    queries = mixed_queries(view.world)
-    answers = top(view.texts(queries), pool, K)
-    often = np.bincount(answers.ravel(), minlength=len(pool)) / len(queries)
-    blank = often[len(view.photos) :]
-    answered = float(np.mean((answers >= len(view.photos)).any(axis=1)))
-    chance = 100 * K / len(pool)
-    group = f"hubs: in the top {K} of {len(queries)} mixed queries"
-    yield Figure(group, "most frequent photo", 100 * float(often.max()), len(queries), "%", chance, True)
-    tenth = 100 * float(np.sort(often)[-10])
-    yield Figure(group, "tenth most frequent photo", tenth, len(queries), "%", chance, True)
-    yield Figure(
-        group, "queries answered by a blank or noise picture", 100 * answered, len(queries), "%", None, True
-    )
-    yield Figure(
-        group,
-        "most frequent blank or noise picture",
-        100 * float(blank.max()),
-        len(queries),
-        "%",
-        chance,
-        True,
-    )
+    texts = view.texts(mixed_queries(view.world))
+    judge = Judge(view.texts(null_texts()), view.photos, len(view.photos))
+    ways = {"": texts, " as oko ranks": np.stack([judge.direction(text) for text in texts])}
+    for way, directions in ways.items():
+        group = f"hubs: in the top {K} of {len(texts)} mixed queries{way}"
+        yield from _hubs_among(top(directions, pool, K), len(view.photos), len(pool), group)
+
+
+def _hubs_among(answers: NDArray[np.int64], photos: int, pool: int, group: str) -> Figures:
+    """Of the K best of each query (Q, K): positions in a pool whose first `photos` are photos, the rest blank."""
+    count = len(answers)
+    often = np.bincount(answers.ravel(), minlength=pool) / count
+    answered = float(np.mean((answers >= photos).any(axis=1)))
+    shares = {
+        "most frequent photo": float(often.max()),
+        "tenth most frequent photo": float(np.sort(often)[-10]),
+        "queries answered by a blank or noise picture": answered,
+        "most frequent blank or noise picture": float(often[photos:].max()),
+    }
+    for name, share in shares.items():
+        chance = None if name.startswith("queries") else 100 * K / pool
+        yield Figure(group, name, 100 * share, count, "%", chance, True)
 
 
 def mixed_queries(world: World) -> list[str]:
